@@ -7,7 +7,9 @@ Sections: `watermark` marks parts of camera clips and videos of the shipped mode
 (crops in every fourth part);
 `tamper` changes delivered files at random and judges them; `kit` tampers with sealed kits and runs;
 `time` compares generating with and without the layers;
-`policy` judges the red-team set and the prompts of our suites. Each replaces its own results in benchmarks/safety.json.
+`policy` judges the red-team set and the prompts of our suites;
+`output`, `closed` and `added` are those of benchmarks/frames_check.py.
+Each replaces its own results in benchmarks/safety.json.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import sealed_kit
+from benchmarks import frames_check, sealed_kit
 from benchmarks.harness import say
 from chronotope import Generator
 from chronotope.evaluate.suite import make_suite, suite_names
@@ -286,6 +288,9 @@ SECTIONS: dict[str, Callable[[argparse.Namespace, Path], dict[str, Any]]] = {
     "tamper": lambda options, folder: tamper(options.tampered, folder),
     "kit": lambda options, folder: sealed_kit.refused(options.kits, folder),
     "policy": lambda options, folder: policy(),
+    "output": lambda options, folder: frames_check.output(options.trials, folder),
+    "closed": lambda options, folder: frames_check.fails_closed(folder),
+    "added": lambda options, folder: frames_check.added(options.rounds, folder),
     "time": lambda options, folder: added_time(options.rounds, folder),
 }
 
@@ -297,6 +302,7 @@ def main() -> None:
     parser.add_argument("--tampered", type=int, default=10_000, help="files that are changed")
     parser.add_argument("--kits", type=int, default=1000, help="sealed kits and runs that are tampered with")
     parser.add_argument("--rounds", type=int, default=5, help="videos that are timed in each way")
+    parser.add_argument("--trials", type=int, default=100, help="rendered clips of each kind for the check of frames")
     options = parser.parse_args()
     for name in options.sections or SECTIONS:
         with tempfile.TemporaryDirectory() as folder:

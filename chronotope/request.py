@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
@@ -16,7 +17,7 @@ from chronotope.errors import UsageError, suggest
 from chronotope.geometry import MAX_FRAMES, MAX_SIDE, AnyFrames, Picture
 from chronotope.prompt import Prompt, check_length, check_prompts, composed
 
-__all__ = ["SOLVERS", "TASKS", "Choices", "Defaults", "Inputs", "Mask", "Request", "Task"]
+__all__ = ["SOLVERS", "TASKS", "Choices", "Defaults", "InputFile", "Inputs", "Mask", "Request", "Task"]
 
 Task = Literal["extend", "extend_backward", "connect", "loop", "edit", "retake", "outpaint"]
 TASKS: tuple[Task, ...] = get_args(Task)
@@ -26,6 +27,7 @@ SOLVERS = ("euler", "heun")
 NUM_STEPS = (1, 1000)
 FPS = (0.01, 240)
 GUIDANCE_SCALES = (0, 1000)
+MAX_CONSENT = 2000  # characters
 
 # Inputs that only some tasks use.
 TASKS_USING = {
@@ -42,7 +44,8 @@ class Choices:
     """What every way of asking for a video chooses beside its words and files; None stands for the model's default.
 
     `at` are the seconds of pictures. A retake replaces what lies between the seconds `start` and `stop`. `size` is
-    (width, height). `seconds` is the length, or what is added to a clip; 0 is a picture.
+    (width, height). `seconds` is the length, or what is added to a clip; 0 is a picture. `consent` is what the user
+    states of the people in files.
     """
 
     at: tuple[float, ...] = ()
@@ -58,6 +61,7 @@ class Choices:
     solver: Literal["euler", "heun"] = "euler"
     negative: str = ""
     draft: bool = False
+    consent: str = ""
 
     @property
     def choices(self) -> dict[str, Any]:
@@ -198,12 +202,21 @@ def _mask(name: str, value: Any) -> Mask:
 
 
 @dataclass(frozen=True)
+class InputFile:
+    """A file that an input was read from: a picture, a clip or a mask."""
+
+    kind: Literal["picture", "clip", "mask"]
+    path: Path
+
+
+@dataclass(frozen=True)
 class Request:
     """One video to generate; None stands for the model's default.
 
     `num_frames` counts the new frames where a clip is extended, connected or looped, else all of them. Height and width
     are in pixels. A `draft` has about the model's own size and a third of the steps. `typed` is what a user typed where
-    the prompts were written from it: the policy reads both. Raises `UsageError` for values of other types or out of
+    the prompts were written from it: the policy reads both. `files` are those that the inputs were read from, and
+    `consent` is what the user states of the people in them. Raises `UsageError` for values of other types or out of
     range.
     """
 
@@ -219,6 +232,8 @@ class Request:
     negative_prompt: str = ""
     draft: bool = False
     typed: str = ""
+    files: tuple[InputFile, ...] = ()
+    consent: str = ""
 
     def __post_init__(self) -> None:
         check_prompts(self.prompts)
@@ -243,6 +258,8 @@ class Request:
         _set(self, "negative_prompt", composed(as_text("negative_prompt", self.negative_prompt)))
         check_length(self.negative_prompt)
         as_text("typed", self.typed)
+        if len(as_text("consent", self.consent)) > MAX_CONSENT:
+            raise UsageError(f"consent is a statement of at most {MAX_CONSENT} characters, got {len(self.consent)}")
         _set(self, "draft", as_flag("draft", self.draft))
 
     def _check_range(self, name: str, limits: tuple[Number, Number], expected: str) -> None:

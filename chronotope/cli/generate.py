@@ -48,7 +48,7 @@ def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Pa
         ),
         "shape": ["size", "seconds", "fps"],
         "sampling": "draft steps guidance solver negative no_expand seed count precision".split(),
-        "policy and provenance": ["policy", "no_policy", "no_watermark", "no_credentials", "visible_mark"],
+        "policy and provenance": ["policy", "no_policy", "consent", "no_watermark", "no_credentials", "visible_mark"],
         "files": ["output", "overwrite", "model", "adapters", "compare", "no_compare", "dry_run", "as_json"],
     },
     examples="""
@@ -72,6 +72,7 @@ def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Pa
     chronotope generate "a fox walks right past a tree" --precision fp32 -o fox.mp4
     chronotope generate "a fox walks right past a tree" --visible-mark -o fox.mp4
     chronotope generate "a fox walks right past a tree" --policy policy.toml -o fox.mp4
+    chronotope generate "she turns" --image me.jpg --policy policy.toml --consent "It shows me." -o me.mp4
     chronotope generate "a fox walks right past a tree" --size 512x288 --dry-run
     """,
 )
@@ -217,6 +218,12 @@ def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Pa
     help="Decide of the texts by this policy: actions of categories, phrases that are refused or allowed.",
 )
 @option("--no-policy", is_flag=True, help="Refuse no text; the file says so.")
+@option(
+    "--consent",
+    default="",
+    metavar="TEXT",
+    help="What you state of the people in given pictures and clips; a policy may need it. It stands in the file.",
+)
 @option("--no-watermark", is_flag=True, help="Leave the invisible mark out of the pixels; the file says so.")
 @option("--no-credentials", is_flag=True, help="Do not sign the file (C2PA); the file says so.")
 @option("--visible-mark", is_flag=True, help="Write that it was generated into a corner of every frame.")

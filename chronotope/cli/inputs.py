@@ -141,6 +141,7 @@ class Options(Choices):
             ("--from", self.start is not None, self.retake, "--retake"),
             ("--to", self.stop is not None, self.retake, "--retake"),
             ("--mask", self.mask, self.retake, "--retake"),
+            ("--consent", self.consent, self.files, "a picture or a clip"),
         ]
         for name, present, partner, partner_name in needs:
             if present and not partner:

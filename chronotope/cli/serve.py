@@ -299,7 +299,7 @@ def _replay(world: WorldModel, file: Path, out: Path) -> None:
         **{name: line[name] for name in ("prompt", "seed", "num_steps", "guidance_scale", "history", "model")},
         "generated_by_ai": True,
     }
-    deliver(out, frames, world.fps, origin, composite=start.picture is not None)
+    deliver(out, frames, world.fps, origin, composite=start.picture is not None, policy=world.generator.policy)
     say(f"{compared} frames were compared with the recorded ones")
     if other:
         say(f"note: {len(other)} frames differ from the recorded ones, the first is {other[0]}")

@@ -47,7 +47,10 @@ from chronotope.models.costs import SampleSize
 from chronotope.models.precision import Precision, rounded, used_precision
 from chronotope.progress import Progress
 from chronotope.prompt import Prompt
+from chronotope.request import InputFile
 from chronotope.safety.deliver import Delivery
+from chronotope.safety.policy.decide import default_policy
+from chronotope.safety.uploads import check_files
 from chronotope.sealed import unsealed
 from chronotope.storage import PARTS, locked_output, remove_partials, write_folder
 
@@ -212,6 +215,7 @@ def generate(prompts: tuple[Prompt, ...], options: Options, generator: Generator
                     composite=bool(options.files),
                     watchable=watchable,
                     allow=allow,
+                    policy=generator.policy,
                 ) as delivery:
                     origin = write_stream(delivery, stream, stop, found)
             if origin is None:
@@ -422,6 +426,8 @@ def reconstruct(
         say(f"note: the pixels of {source} are not square; those of {output} are, so it looks wider or narrower")
     if info.variable_frame_rate:
         say(f"note: the frame rate of {source} varies; the pair plays at its average, {info.fps:g} frames a second")
+    policy = default_policy()
+    check_files(policy, [InputFile("clip", source)], None)
     say_slow_precision(precision, device())
     autoencoder, used = load_autoencoder(model).to(device()), used_precision(precision, device())
     say_unsealed(model)
@@ -442,7 +448,7 @@ def reconstruct(
     with contextlib.ExitStack() as stack:
         stack.enter_context(_writing(output))
         report = stack.enter_context(progress(output.name, "frames"))
-        delivery = stack.enter_context(Delivery(output, info.fps, origin, composite=True, allow=allow))
+        delivery = stack.enter_context(Delivery(output, info.fps, origin, composite=True, allow=allow, policy=policy))
         done = 0
 
         def watch(original: np.ndarray, decoded: np.ndarray) -> None:

@@ -15,7 +15,7 @@ from chronotope.geometry import Frames, Geometry
 from chronotope.media import video
 from chronotope.media.picture import Frame
 from chronotope.prompt import Prompt
-from chronotope.request import Choices, Defaults, Inputs, Mask, Request, Task
+from chronotope.request import Choices, Defaults, InputFile, Inputs, Mask, Request, Task
 
 __all__ = ["FileRequest", "check_memory", "read_image"]
 
@@ -78,7 +78,16 @@ class FileRequest(Choices):
             negative_prompt=self.negative,
             draft=self.draft,
             typed=self.typed,
+            files=self.input_files,
+            consent=self.consent,
         )
+
+    @property
+    def input_files(self) -> tuple[InputFile, ...]:
+        """Every file that is read."""
+        clips = [InputFile("clip", path) for path in (self.clip, self.into) if path]
+        masks = [InputFile("mask", self.mask)] if self.mask else []
+        return (*(InputFile("picture", path) for path in self.images), *clips, *masks)
 
     def _frame_size(self, default: tuple[int, int], cell: tuple[int, int]) -> tuple[int, int]:
         """Return width and height: those of --size, else of the clip, reduced to the pixel count of the default."""

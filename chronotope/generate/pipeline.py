@@ -6,7 +6,7 @@ import math
 import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -43,6 +43,7 @@ from chronotope.prompt import read_prompts
 from chronotope.request import Defaults, Inputs, Mask, Request, Task
 from chronotope.safety.deliver import ALL_LAYERS, Layers, deliver
 from chronotope.safety.policy.decide import Policy, default_policy
+from chronotope.safety.uploads import check_uploads
 
 __all__ = [
     "PICKLES",
@@ -63,19 +64,23 @@ Watch = Callable[[Callable[[], Picture]], None]  # takes a function that decodes
 
 @dataclass(frozen=True)
 class Generation:
-    """Frames, and their origin: every setting, the fingerprints of the model, the seconds that each part took."""
+    """Frames, and their origin: every setting, the fingerprints of the model, the seconds that each part took.
+
+    The `policy` judges the frames when they are saved.
+    """
 
     frames: Frames
     fps: float
     origin: dict[str, Any]
+    policy: Policy = field(default_factory=default_policy, compare=False, repr=False)
 
     def save(self, path: str | Path, layers: Layers = ALL_LAYERS) -> None:
         """Write a video or a picture that says where it came from: marked, signed, its settings in it and beside it.
 
-        Raises `NotDeliveredError` where a layer of provenance fails.
+        Raises `RefusedError` where the policy forbids the frames, `NotDeliveredError` where a layer fails.
         """
         composite = not str(self.origin.get("task", "")).startswith("text to")
-        deliver(as_path("path", path), self.frames, self.fps, self.origin, layers, composite)
+        deliver(as_path("path", path), self.frames, self.fps, self.origin, layers, composite, policy=self.policy)
 
 
 @dataclass(frozen=True)
@@ -208,6 +213,7 @@ class Generator:
         negative_prompt: str = "",
         solver: Literal["euler", "heun"] = "euler",
         draft: bool = False,
+        consent: str = "",
         seed: int | None = None,
         generator: torch.Generator | None = None,
         report: Callable[[int], None] = lambda step: None,
@@ -219,7 +225,8 @@ class Generator:
         works on: extend, extend_backward, connect (to `into`), loop, edit (with `strength`), retake (`span` in seconds,
         `mask`) or outpaint. When a clip is extended, connected or looped, `num_frames` counts the new frames, a story
         counts from where they begin, and the model sees `context` seconds of the clip. Known frames come back
-        unchanged. Any height and width in pixels works.
+        unchanged. Any height and width in pixels works. `consent` is what you state of the people in pictures and
+        clips; a policy may need it.
 
         The `seed` is 0 unless it is given or drawn from a torch `generator`. `report(step)` is called after each step.
         Names are those of diffusers where it has them.
@@ -240,13 +247,14 @@ class Generator:
             solver=solver,
             negative_prompt=negative_prompt,
             draft=draft,
+            consent=consent,
         )
         stream = self.stream(self.plan(request), seed, report)
         origin = stream.origin
         frame_bytes = 3 * origin["num_frames"] * origin["height"] * origin["width"]
         _check_free(2 * frame_bytes, "to hold all frames; take them from stream()")
         frames = np.concatenate(list(stream.pieces))
-        return Generation(frames, stream.fps, {**origin, "seconds": stream.seconds})
+        return Generation(frames, stream.fps, {**origin, "seconds": stream.seconds}, self.policy)
 
     def plan(self, request: Request, encode: bool = True) -> Plan:
         """Resolve a request and lay out its canvas; one plan serves many seeds.
@@ -261,6 +269,11 @@ class Generator:
 
     def _plan(self, request: Request, encode: bool) -> Plan:
         decided, notes = self._decide(request), self._read_texts(request)
+        fps = self.defaults.fps if request.fps is None else request.fps
+        uploads = check_uploads(self.policy, request.inputs, request.files, request.consent, fps)
+        if uploads:
+            decided["uploads"] = uploads
+            notes += [f"a given file: {one['note']}" for one in uploads["files"] if one["note"]]
         on_cpu = self._device == "cpu"
         if on_cpu:
             shape = shape_of(request, self.defaults, self.geometry)

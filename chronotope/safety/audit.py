@@ -23,6 +23,7 @@ __all__ = ["audit_path", "check_audit", "record"]
 
 FIRST = "0" * 16
 TAIL = 2**16  # bytes at the end of the log, in which the last line begins
+CLOCK_SLACK = 2.0  # seconds, by which clocks are corrected while they run
 DIGITS = 16  # of a hash
 
 
@@ -46,7 +47,8 @@ def record(event: Mapping[str, Any]) -> bool:
             tail = os.pread(descriptor, TAIL, max(0, size - TAIL))
             whole, _, torn = tail.rpartition(b"\n")  # the last line was cut off where its writer was killed
             os.ftruncate(descriptor, size - len(torn))
-            row = {"time": round(time.time(), 3), **event, "before": _before(whole)}
+            now = time.time()
+            row = {"time": round(now, 3), **event, **_set_back(whole, now), "before": _before(whole)}
             os.write(descriptor, json.dumps(row).encode() + b"\n")
             os.fsync(descriptor)
         finally:
@@ -71,6 +73,15 @@ def check_audit(path: Path) -> int:
 def _before(tail: bytes) -> str:
     lines = tail.splitlines()
     return _hash(lines[-1]) if lines else FIRST
+
+
+def _set_back(tail: bytes, now: float) -> dict[str, str]:
+    """Say where the clock is before the time of the line before: then the times of the log are in no order."""
+    with contextlib.suppress(ValueError, IndexError, KeyError, TypeError):
+        back = float(json.loads(tail.splitlines()[-1])["time"]) - now
+        if back > CLOCK_SLACK:
+            return {"clock": f"set back by {back:.0f} s since the line before"}
+    return {}
 
 
 def _hash(line: bytes) -> str:

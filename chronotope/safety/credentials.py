@@ -35,6 +35,9 @@ ANY_FORMAT = "application/octet-stream"  # the hash of the whole file is bound
 SOURCES = "http://cv.iptc.org/newscodes/digitalsourcetype/"  # names, which no program connects to
 ORIGIN = "org.chronotope.origin"  # the assertion that holds our settings
 
+MINING = ("c2pa.training-mining", "cawg.training-mining")
+CAPTIONS = ("name", "headline", "description", "caption", "dc:title", "dc:description")
+
 # Codes of C2PA 2.4, chapter 15
 SIGNATURE_FITS = "claimSignature.validated"
 UNTRUSTED = "signingCredential.untrusted"
@@ -56,7 +59,9 @@ class Credentials:
     certificate breaks a rule of C2PA, or was revoked. `expired`: it is not valid now, and no time stamp says when it
     was used; C2PA then does not tell whether it was trusted. `valid`: nothing is known of the signer. `trusted`: the
     signer is trusted. `problems` are the codes of C2PA. `origin` are our settings, empty in the manifests of other
-    programs.
+    programs. `forbids` names the uses that any manifest in the file does not allow, or only on terms, such as
+    "ai_inference". `texts` are captions in the manifest. `source` is the IPTC type of the content, such as
+    "digitalCapture".
     """
 
     state: State
@@ -64,6 +69,9 @@ class Credentials:
     generator: str = ""
     signer: str = ""
     origin: Mapping[str, Any] | None = None
+    forbids: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+    source: str = ""
 
 
 def sign_file(path: Path, settings: Mapping[str, Any], composite: bool, signer: Signer) -> str:
@@ -150,7 +158,38 @@ def _described(found: Mapping[str, Any]) -> Credentials:
         " ".join(str(generators[0].get(name, "")) for name in ("name", "version")).strip(),
         str(signature.get("common_name") or signature.get("issuer") or ""),
         origin if isinstance(origin, dict) else None,
+        _forbidden(found.get("manifests", {})),
+        _captions(assertions),
+        _source(assertions),
     )
+
+
+def _forbidden(manifests: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the uses that a manifest of a file forbids, its earlier versions and ingredients included."""
+    found = set()
+    for manifest in manifests.values():
+        for assertion in manifest.get("assertions", []):
+            entries = (assertion.get("data") or {}).get("entries") if assertion.get("label") in MINING else None
+            for name, entry in entries.items() if isinstance(entries, dict) else ():
+                if not isinstance(entry, dict) or entry.get("use") != "allowed":
+                    found.add(str(name).rpartition(".")[2])
+    return tuple(sorted(found))
+
+
+def _captions(assertions: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the titles and descriptions in assertions of schema.org and of XMP metadata."""
+    tables = [data for data in assertions.values() if isinstance(data, dict)]
+    return tuple(table[key] for table in tables for key in CAPTIONS if isinstance(table.get(key), str))
+
+
+def _source(assertions: Mapping[str, Any]) -> str:
+    """Return the type of the content, by the last action that states one."""
+    found = ""
+    for label in ("c2pa.actions", "c2pa.actions.v2"):
+        actions = (assertions.get(label) or {}).get("actions")
+        for action in actions if isinstance(actions, list) else ():
+            found = str(action.get("digitalSourceType") or found)
+    return found.rpartition("/")[2]
 
 
 def _state_of(found: Mapping[str, Any]) -> State:

@@ -1,15 +1,15 @@
-"""The one way by which a made file leaves the program: frames -> a marked, signed and described file, or none.
+"""The one way by which a made file leaves the program: frames -> a checked, marked, signed and described file, or none.
 
-A layer that is missing, fails or takes too long means that there is no file, and an entry in the log of refusals. A
-layer that its user switched off is named in the file.
+Frames that the policy forbids make no file. A layer that is missing, fails or takes too long means that there is no
+file, and an entry in the log of refusals. A layer that its user switched off is named in the file.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-import threading
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -19,20 +19,25 @@ from chronotope.errors import ChronotopeError, UsageError
 from chronotope.geometry import Picture
 from chronotope.media.files import reason
 from chronotope.media.frames import Number
-from chronotope.media.picture import PICTURE_FORMATS, check_writable, tag_json, write_image
+from chronotope.media.picture import PICTURE_FORMATS, TIMINGS, check_writable, tag_json, write_image
 from chronotope.media.writer import VIDEO_FORMATS, VideoWriter
 from chronotope.safety.audit import record
 from chronotope.safety.credentials import sign_file
+from chronotope.safety.guarded import LAYER_SECONDS, within
 from chronotope.safety.keys import Signer, load_signer, watermark_keys
+from chronotope.safety.output.check import Finding, OutputCheck
+from chronotope.safety.policy.decide import Policy, default_policy
+from chronotope.safety.refusals import refuse_frames
 from chronotope.safety.visible_mark import add_visible_mark
 from chronotope.safety.watermark import RELIABLE_SIDE, Marker
 from chronotope.storage import file_sha256
 
 __all__ = ["ALL_LAYERS", "Delivery", "Layers", "NotDeliveredError", "deliver", "signed_content"]
 
-LAYER_SECONDS = 60.0  # that a layer may take for a frame or a file
 WATERMARK = "chronotope 1"
 T = TypeVar("T")
+OUTPUT = "output check"
+SWITCHES = ("watermark", "credentials")  # layers that a user can leave out
 SIGNED = "signed"  # the field of a sidecar that signs the others, and the file
 
 
@@ -70,7 +75,8 @@ class Delivery:
     """A video or a picture on its way out; used as a context, and as a `VideoWriter`.
 
     `settings` are stored in the file and beside it. `composite` says that parts of the content were given. `watchable`
-    and `allow` are those of `VideoWriter`. Raises `NotDeliveredError` where a layer fails, and leaves no file then.
+    and `allow` are those of `VideoWriter`; a video whose frames have to be judged cannot be watched before. Raises
+    `RefusedError` where the policy forbids the frames, `NotDeliveredError` where a layer fails; no file is left then.
     """
 
     def __init__(
@@ -83,16 +89,20 @@ class Delivery:
         composite: bool = False,
         watchable: bool = False,
         allow: Callable[[], None] | None = None,
+        policy: Policy | None = None,
     ) -> None:
+        self.policy = default_policy() if policy is None else policy
         self.path = check_writable(path, {**VIDEO_FORMATS, **PICTURE_FORMATS})
         self.layers, self.composite = layers, composite
         self.num_frames = 0
-        self.watchable = watchable and self.path.suffix.lower() in VIDEO_FORMATS
+        self.watchable = watchable and self.path.suffix.lower() in VIDEO_FORMATS and not self.policy.output
         self._fps, self._settings, self._allow = fps, dict(settings), allow
         self._to_picture = self.path.suffix.lower() in PICTURE_FORMATS
         self._picture: Picture | None = None
         self._writer: VideoWriter | None = None
         self._marker: Marker | None = None
+        self._check: OutputCheck | None = None
+        self._checking = 0.0  # seconds
         self._closed = False
         self._signer: Signer | None = None
         self._final: dict[str, Any] = {}
@@ -101,6 +111,8 @@ class Delivery:
     def __enter__(self) -> Delivery:
         if self.layers.credentials:  # before minutes are spent on frames that could not be delivered
             self._signer = self._guarded("credentials", load_signer)
+        if self.policy.output:
+            self._check = self._guarded(OUTPUT, lambda: OutputCheck(self.policy.output, self._fps))
         return self
 
     def __exit__(
@@ -118,9 +130,10 @@ class Delivery:
         return self._writer.growing
 
     def add(self, frame: Picture) -> None:
-        """Mark a frame and append it; a picture has one."""
+        """Judge a frame, mark it and append it; a picture has one."""
         if self._to_picture and self.num_frames:
             raise UsageError(f"{self.path} must hold exactly one frame and got more; use .mp4 for a video.")
+        self._judge(lambda check: check.add(frame))
         if not self.num_frames:
             self._begin(frame)
         marked = frame
@@ -141,7 +154,12 @@ class Delivery:
         self._closed = True
         if not self.num_frames:
             raise UsageError(f"no frames were given for {self.path}, so it was not written; at least one is needed.")
+        self._judge(lambda check: check.finish())
         final = {**(self._settings if settings is None else settings), **self._provenance}
+        if self._check is not None:
+            final["output"] = self._check.described()
+            if isinstance(took := final.get(TIMINGS), dict):
+                final[TIMINGS] = {**took, "checking": round(self._checking, 3)}
         if self._writer is not None:
             self._writer.finish(final)
         else:
@@ -156,6 +174,20 @@ class Delivery:
             self._writer.abort()
 
     # Layers
+
+    def _judge(self, judge: Callable[[OutputCheck], Sequence[Finding]]) -> None:
+        """Refuse the file where frames are forbidden, or cannot be judged."""
+        if not self.policy.output:
+            return
+        started = time.perf_counter()
+        if self._check is None:  # not entered as a context
+            self._check = self._guarded(OUTPUT, lambda: OutputCheck(self.policy.output, self._fps))
+        check = self._check
+        found = self._guarded(OUTPUT, lambda: judge(check))
+        self._checking += time.perf_counter() - started
+        if found:
+            self.abort()
+            refuse_frames(self.policy, "picture" if self._to_picture else "video", found, self.path.name)
 
     def _begin(self, frame: Picture) -> None:
         height, width = frame.shape[:2]
@@ -197,13 +229,14 @@ class Delivery:
     def _guarded(self, layer: str, work: Callable[[], T]) -> T:
         """Do the work of a layer; whatever goes wrong, and taking too long, is a refusal."""
         try:
-            return _within(LAYER_SECONDS, work)
+            return within(LAYER_SECONDS, work)
         except Exception as problem:
             self.abort()
             what = reason(problem)
             private = what.replace(str(self.path.parent), "...")
-            record({"event": "not delivered", "layer": layer, "file": self.path.name, "reason": private[:300]})
-            switch = "" if layer == "visible mark" else f", or leave it out with --no-{layer}, which the file says"
+            about = {"rule": f"without {layer} no file", "score": 1.0, "version": self.policy.version}
+            record({"event": "not delivered", "layer": layer, **about, "file": self.path.name, "reason": private[:300]})
+            switch = f", or leave it out with --no-{layer}, which the file says" if layer in SWITCHES else ""
             raise NotDeliveredError(
                 f"{self.path} was not written, because its {layer} failed: {what}; mend that{switch}", layer
             ) from problem
@@ -216,9 +249,10 @@ def deliver(
     settings: Mapping[str, Any],
     layers: Layers = ALL_LAYERS,
     composite: bool = False,
+    policy: Policy | None = None,
 ) -> None:
     """Deliver frames that are all at hand; see `Delivery`."""
-    with Delivery(path, fps, settings, layers, composite=composite) as delivery:
+    with Delivery(path, fps, settings, layers, composite=composite, policy=policy) as delivery:
         for frame in frames:
             delivery.add(frame)
 
@@ -227,27 +261,3 @@ def signed_content(document: Mapping[str, Any]) -> bytes:
     """Return the bytes of a sidecar that its signature is for: all of it but the signature."""
     signed = {name: value for name, value in document[SIGNED].items() if name != "signature"}
     return json.dumps({**document, SIGNED: signed}, sort_keys=True).encode()
-
-
-def _within(seconds: float, work: Callable[[], T]) -> T:
-    """Return what `work` returns; raise TimeoutError where it takes longer.
-
-    Its thread cannot be ended, and is left: `work` must not make a file by name, which could come back after `abort`.
-    """
-    found: list[T] = []
-    problems: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            found.append(work())
-        except BaseException as problem:
-            problems.append(problem)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if thread.is_alive():
-        raise TimeoutError(f"it took more than {seconds:g} s")
-    if problems:
-        raise problems[0]
-    return found[0]

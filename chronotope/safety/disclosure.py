@@ -26,6 +26,7 @@ def layers_of(origin: Mapping[str, Any]) -> dict[str, Any]:
         "autoencoder": {"weights": decoder, "decoder noise": origin.get("decoder_noise", "unknown")},
         "selection": f"none: the only video of seed {origin['seed']}" if "seed" in origin else "unknown",
         "comparison": origin.get("nearest") or "none: not compared with training clips",
+        "output": _output(origin.get("output")),
         "provenance": origin.get("provenance") or "none: written by an earlier version, or not delivered",
     }
     if names:
@@ -39,7 +40,17 @@ def _policy(decided: Any) -> Any:
     if not decided.get("decisions"):
         return "off: no text was judged"
     texts = {one.get("text"): _decision(one) for one in decided["decisions"] if isinstance(one, dict)}
-    return {**{name: decided.get(name) for name in ("name", "version", "hash")}, **texts}
+    about = {name: decided.get(name) for name in ("name", "version", "hash")}
+    return {**about, **texts, **({"uploads": decided["uploads"]} if decided.get("uploads") else {})}
+
+
+def _output(judged: Any) -> Any:
+    """Return the decision of every rule of frames, and in how many frames it was looked for."""
+    if not isinstance(judged, dict):
+        return "not checked: the policy has no rule of frames"
+    rows = [one for one in judged.get("decisions", []) if isinstance(one, dict)]
+    told = {str(one.get("rule")): f"{one.get('action')} by {one.get('by')}, score {one.get('score')}" for one in rows}
+    return {"frames": judged.get("frames"), **told}
 
 
 def _decision(one: Mapping[str, Any]) -> str:

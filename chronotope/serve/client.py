@@ -74,6 +74,7 @@ class Client:
         negative_prompt: str = "",
         solver: Literal["euler", "heun"] = "euler",
         draft: bool = False,
+        consent: str = "",
         seed: int = 0,
         expand: bool = False,
         report: Callable[[int], None] = lambda step: None,
@@ -107,6 +108,7 @@ class Client:
             "negative_prompt": negative_prompt,
             "solver": solver,
             "draft": draft,
+            "consent": consent or None,
             "seed": seed,
             "expand": expand,
         }

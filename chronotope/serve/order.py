@@ -314,6 +314,7 @@ FIELDS: dict[str, Field] = {
     "negative_prompt": Field(_text, _TEXT, "What should not be seen.", ("negative",)),
     "solver": Field(_choice(*SOLVERS), {"type": "string", "enum": list(SOLVERS)}, "euler, or heun of twice the time."),
     "draft": Field(_flag, _FLAG, "A quick preview: the model's own size, a third of the steps."),
+    "consent": Field(_text, _TEXT, "What you state of the people in pictures and clips, where the policy needs it."),
     "seed": Field(_whole, _WHOLE, "The same seed gives the same video."),
     "expand": Field(_flag, _FLAG, "Write the prompt as a caption of the model's training first; true by default."),
 }

@@ -9,6 +9,7 @@ import numpy as np
 from chronotope import PROGRAM
 from chronotope.media import video
 from chronotope.safety.deliver import Layers, deliver
+from chronotope.safety.policy.decide import Policy
 
 __all__ = ["VARIANTS", "preview_file"]
 
@@ -21,13 +22,13 @@ SIDE = 256  # pixels of the longer side
 COLUMNS, FRAMES = 5, 20
 
 
-def preview_file(source: Path, variant: str) -> Path:
+def preview_file(source: Path, variant: str, policy: Policy) -> Path:
     """Return the path of a preview beside its video: its first frame, or up to 20 frames in rows of five."""
     suffix = VARIANTS[variant][0]
     target = source.with_suffix(suffix)
     if not target.exists():
         picture = _first(source) if variant == "thumbnail" else _sheet(source)
-        deliver(target, [picture], 1, {"program": PROGRAM, "task": variant}, MARKED)
+        deliver(target, [picture], 1, {"program": PROGRAM, "task": variant}, MARKED, policy=policy)
     return target
 
 

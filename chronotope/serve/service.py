@@ -25,7 +25,10 @@ from typing import Any, Literal
 from chronotope.errors import FileProblem, UsageError
 from chronotope.generate.stored.folders import find_model
 from chronotope.media.picture import sidecar
+from chronotope.request import InputFile
+from chronotope.safety.audit import record
 from chronotope.safety.policy.decide import RefusedError, default_policy, read_policy
+from chronotope.safety.uploads import check_files
 from chronotope.serve.jobs.pool import Pool, Progress
 from chronotope.serve.jobs.store import Job, Store, StoredFile, StoreProblem, new_id
 from chronotope.serve.jobs.worker import Task
@@ -76,7 +79,7 @@ class Service:
             exits.callback(self.store.close)
             for name in ("inputs", "outputs"):
                 (self.folder / name).mkdir(exist_ok=True)
-            self._policy = read_policy(self.policy) if self.policy else default_policy()
+            self.rules = read_policy(self.policy) if self.policy else default_policy()
             self.recovered = self.store.recover()
             self._remove_orphans()
             self.pool = Pool(
@@ -147,6 +150,7 @@ class Service:
         try:
             order = self._store_media(owner, name, order, media, files)
             self.limits.check_order(order)
+            self._check_files(order, files)
             asked = order.to_json() | self._expected(order, files) | {"model": self._model()}
             job = Job(0, name, owner, kind, "queued", asked, remixed_from, time.time(), None, None, 0, None, None)
             made = self.store.add(job, files, key, digest)
@@ -163,21 +167,49 @@ class Service:
 
     def _check_open(self) -> None:
         """Refuse every job while the file `stopped` lies in the folder: the switch of whoever runs the service."""
-        if (self.folder / STOPPED).exists():
+        if self._is_stopped():
             raise StoreProblem("this service makes no videos now; whoever runs it has stopped it")
+
+    def _is_stopped(self) -> bool:
+        """Return whether the service is stopped, which is recorded for every job that it refuses."""
+        stopped = (self.folder / STOPPED).exists()
+        if stopped:
+            about = {"rule": f"the file '{STOPPED}'", "score": 1.0, "policy": self.rules.hash}
+            record({"event": "refused", "text": "job", **about, "version": self.rules.version})
+        return stopped
 
     def _check_policy(self, order: Order) -> None:
         """Refuse an order before it waits; the worker decides once more, also of the expanded text."""
         prompt = "\n".join(text for _, text in order.story)
         for field_name, text in self._judged(prompt, order.negative, order.guidance).items():
             try:
-                self._policy.check({field_name: text})
+                self.rules.check({field_name: text})
             except RefusedError as refusal:
                 raise FieldError(field_name, str(refusal), "content_policy_violation") from None
 
+    def _check_files(self, order: Order, files: Sequence[StoredFile]) -> None:
+        """Refuse given files before they wait, by what they carry; the worker judges their frames, too."""
+        params: dict[str | None, str] = {
+            **dict.fromkeys(order.images, "image"),
+            order.video: "video",
+            order.into: "into",
+            order.mask: "mask",
+        }
+        for file in files:
+            self._check_file(params[file.id], file, order.consent)
+
+    def _check_file(self, param: str, file: StoredFile, consent: str | None) -> None:
+        """Refuse one file; `consent` is None where it is only stored."""
+        try:
+            check_files(self.rules, [InputFile("clip", self.input_path(file))], consent)
+        except RefusedError as refusal:
+            param = "consent" if refusal.decision.rule == "uploads.consent" else param
+            message = str(refusal).replace(self.input_path(file).name, "the file")
+            raise FieldError(param, message, "content_policy_violation") from None
+
     def refusal(self, prompt: str, negative: str, guidance: float | None) -> str:
         """Return the words in which an order with these texts would be refused, or the empty text; record nothing."""
-        return self._policy.refusal(self._judged(prompt, negative, guidance))
+        return self.rules.refusal(self._judged(prompt, negative, guidance))
 
     def _judged(self, prompt: str, negative: str, guidance: float | None) -> dict[str, str]:
         """Return the texts that the policy decides of, by the names of their fields."""
@@ -290,6 +322,7 @@ class Service:
         self._check_quota(owner)
         file = self._store_input(owner, None, "file", upload)
         try:
+            self._check_file("file", file, None)
             self.store.add_file(file)
         except BaseException:
             self._unlink([file])
@@ -318,7 +351,7 @@ class Service:
         self._unlink([file])
 
     def _task(self, job: Job) -> Task:
-        if (self.folder / STOPPED).exists():
+        if self._is_stopped():
             raise FileProblem("this service was stopped by whoever runs it")
         if (model := job.asked.get("model", self._model())) != self._model():  # without it: of an earlier version
             raise FieldError(

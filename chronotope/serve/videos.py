@@ -185,7 +185,7 @@ async def content(request: Request, job: Job) -> Response:
     if variant != "video":
         kind = VARIANTS[variant][1]
         if path.is_file():
-            path = await run_in_threadpool(preview_file, path, variant)
+            path = await run_in_threadpool(preview_file, path, variant, service.rules)
     return FileAnswer(path, media_type=kind, filename=path.name, content_disposition_type="inline")
 
 
@@ -264,6 +264,8 @@ async def remix_video(request: Request, name: str) -> JSONResponse:
     named: dict[str, Any] = {name: getattr(changed, name) for name in named_fields(raw)}
     if "seconds" in named or "num_frames" in named:
         named = {"seconds": None, "num_frames": None, **named}
+    if media:
+        named = {"consent": "", **named}  # it was stated of the other files
     if "image" in media:
         named = {"at": (), **named}  # the times were those of the other pictures
     kept: dict[str, Any] = {"image": before.images} if before.images and "image" not in media else {}

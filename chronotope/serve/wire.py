@@ -20,6 +20,7 @@ from starlette.formparsers import MultiPartException
 from chronotope.errors import ChronotopeError, DecoderUnavailableError, FileProblem, UsageError
 from chronotope.parsing import parse_json, unique_keys
 from chronotope.safety.deliver import NotDeliveredError
+from chronotope.safety.policy.decide import RefusedError
 from chronotope.serve.jobs.pool import Progress
 from chronotope.serve.jobs.store import ConflictError, Job, StoredFile, StoreProblem
 from chronotope.serve.limits import QuotaError
@@ -203,8 +204,9 @@ def error_of(problem: Exception) -> ErrorResponse:
             )
         case OSError(errno=errno.ENOSPC | errno.EDQUOT):
             return ErrorResponse(503, "the disk of this server is full; try again later", "unavailable", None, RETRY)
-        case UsageError():
-            return ErrorResponse(400, message, "invalid_request")
+        case UsageError() | RefusedError():
+            refused = isinstance(problem, RefusedError)
+            return ErrorResponse(400, message, "content_policy_violation" if refused else "invalid_request")
         case HTTPException():
             return _http_error(problem)
         case ChronotopeError():

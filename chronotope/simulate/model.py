@@ -31,6 +31,8 @@ from chronotope.models.dit import DiT
 from chronotope.models.packing import action_values
 from chronotope.models.text import TextTokenizer
 from chronotope.prompt import Prompt, check_length
+from chronotope.request import Inputs
+from chronotope.safety.uploads import check_uploads
 
 __all__ = ["StepSettings", "WorldModel", "WorldState"]
 
@@ -111,6 +113,8 @@ class WorldModel:
         check_length(prompt)
         if prompt:
             self.generator.policy.check({"prompt": prompt})
+        if picture is not None:
+            check_uploads(self.generator.policy, Inputs(images=((0.0, picture),)), (), "", self.fps)
         height, width = self.size
         still = (Slice(0, 1),)
         unknown = torch.zeros(1, self.generator.dit.config.action_width)

@@ -22,6 +22,7 @@ from chronotope.metrics.statistics import Rate
 from chronotope.worlds.case import Case, SuiteItem, TaskInputs, basic_strata
 from chronotope.worlds.check import Check
 from chronotope.worlds.facts import Fact
+from chronotope.worlds.observe.sightings import Observer, Step
 from chronotope.worlds.playable import Playable
 from chronotope.worlds.splits import Split, spec_key, split_of
 
@@ -139,6 +140,16 @@ class World(ABC):
     def confidence(self, prompt: str, frames: Frames) -> float:
         """Return how surely the video shows what the prompt names, from 0 to 1."""
         return 0.0
+
+    # Videos without a spec
+
+    def read_step(self, text: str) -> Step:
+        """Return what a clause names that `observer` can see; raise UsageError for any other."""
+        raise UsageError(f"the world '{self.name}' sees no '{text}': it looks at no video without a spec")
+
+    def observer(self, fps: float) -> Observer:
+        """Return what looks at a video of this frame rate; raise UsageError where nothing does."""
+        raise UsageError(f"the world '{self.name}' looks at no video without a spec")
 
     # Validation of the checks
 

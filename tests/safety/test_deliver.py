@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import itertools
 import json
 import threading
@@ -232,6 +233,42 @@ def test_the_log_holds_no_path_of_the_file(tmp_path: Path, monkeypatch: pytest.M
             deliver(tmp_path / "made.png", frames(1), 8, ORIGIN)
         line = audit_path().read_text().splitlines()[number]
         assert str(tmp_path) not in line and ("No space left" in line or "/x" in line)
+
+
+def test_a_clock_that_was_set_back_is_said_in_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    record({"event": "not delivered"})
+    now = time.time()
+    for at, said in ((now - 3600, "set back by 3600 s"), (now, ""), (now - 1, "")):
+        monkeypatch.setattr("chronotope.safety.audit.time.time", lambda at=at: at)
+        record({"event": "not delivered"})
+        row = json.loads(audit_path().read_text().splitlines()[-1])
+        assert row.get("clock", "").startswith(said) and bool(row.get("clock")) == bool(said)
+    assert check_audit(audit_path()) == 4
+
+
+def test_a_wrong_clock_delivers_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = datetime.datetime.now(datetime.UTC)
+    load_signer(now)
+    monkeypatch.setattr(module, "load_signer", lambda: load_signer(now - datetime.timedelta(days=400)))
+    with pytest.raises(NotDeliveredError, match="set the clock"):
+        deliver(tmp_path / "made.png", frames(1), 8, ORIGIN)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_expired_certificate_that_cannot_be_renewed_delivers_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=900)
+    load_signer()
+
+    def full(*_: Any) -> Any:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("chronotope.safety.keys._make_signer", full)
+    monkeypatch.setattr(module, "load_signer", lambda: load_signer(later))
+    with pytest.raises(NotDeliveredError, match="cannot be made or read"):
+        deliver(tmp_path / "made.png", frames(1), 8, ORIGIN)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_log_goes_on_after_a_torn_line() -> None:

@@ -197,7 +197,16 @@ def test_decisions_stand_in_the_file(model: Path, tmp_path: Path, monkeypatch: p
     assert (decision["text"], decision["action"]) == ("prompt", "allow") and 0 <= decision["score"] < 0.9
     assert tags["policy"]["hash"] == default_policy().hash
     layers = answer("info", "made.mp4")["layers"]
-    assert list(layers) == ["expansion", "policy", "model", "autoencoder", "selection", "comparison", "provenance"]
+    assert list(layers) == [
+        "expansion",
+        "policy",
+        "model",
+        "autoencoder",
+        "selection",
+        "comparison",
+        "output",
+        "provenance",
+    ]
     assert (
         layers["policy"]["prompt"].startswith("allow, nearest to")
         and layers["model"]["weights"] == tags["model"]["dit"]

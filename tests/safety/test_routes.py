@@ -6,22 +6,20 @@ import ast
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 
 from chronotope import Generator
-from chronotope.media import video
-from chronotope.request import TASKS
 from chronotope.safety.deliver import NotDeliveredError
 from chronotope.safety.verify import verify
 from chronotope.serve import app as serve
-from chronotope.serve.jobs.worker import Task, _answer
+from chronotope.serve.jobs.worker import Task
 from chronotope.serve.order import Order
 from chronotope.serve.service import Service
 from chronotope.simulate import server as simulate
 from tests.cli.models import run, save_run
+from tests.safety.closed import INPUTS, by_worker, save_inputs, words
 
 PACKAGE = Path(__file__).resolve().parents[2] / "chronotope"
 # Functions of this program and of common libraries that encode a picture or a video
@@ -36,6 +34,7 @@ OWN_WRITERS = {
     "media/picture.py": "the writer of pictures",
     "media/video.py": "the module by which both are imported",
     "safety/deliver.py": "the one way out",
+    "safety/output/classifier.py": "a frame stored as JPEG in memory and read back, as its classifier expects",
     "curate/write.py": "clips of a user's own films",
     "evaluate/exports/worldscore.py": "single frames of a video that was delivered, for a benchmark of others",
     "evaluate/make.py": "videos that are measured, in the folder of an evaluation",
@@ -62,11 +61,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def clip(tmp_path: Path) -> Path:
-    (tmp_path / "inputs").mkdir()
-    frames = np.random.default_rng(0).integers(0, 256, (8, 32, 48, 3), np.uint8)
-    video.write(tmp_path / "inputs" / "clip.mp4", frames, 8)
-    video.write_image(tmp_path / "inputs" / "still.png", frames[0])
-    return tmp_path / "inputs" / "clip.mp4"
+    return save_inputs(tmp_path)
 
 
 @pytest.fixture
@@ -167,30 +162,6 @@ def test_every_route_is_known(tmp_path: Path) -> None:
 
 # Tasks
 
-INPUTS: dict[str, list[str]] = {
-    "text to video": [],
-    "text to picture": ["--seconds", "0"],
-    "story": [],
-    "animate": ["--image", "inputs/still.png"],
-    "extend": ["--extend", "inputs/clip.mp4", "--seconds", "0.5"],
-    "extend_backward": ["--extend", "inputs/clip.mp4", "--backward", "--seconds", "0.5"],
-    "connect": ["--connect", "inputs/clip.mp4", "inputs/clip.mp4", "--seconds", "0.5"],
-    "loop": ["--loop", "--seconds", "1"],
-    "edit": ["--edit", "inputs/clip.mp4"],
-    "retake": ["--retake", "inputs/clip.mp4", "--from", "0.5"],
-    "outpaint": ["--retake", "inputs/clip.mp4", "--size", "56x40"],
-}
-
-
-def words(task: str) -> list[str]:
-    asked = ["--story", "0: a red ball", "0.5: a fox"] if task == "story" else ["a red ball"]
-    suffix = "png" if task == "text to picture" else "mp4"
-    return ["generate", *asked, *INPUTS[task], "-o", f"made.{suffix}", "--steps", "1"]
-
-
-def test_every_task_is_tried() -> None:
-    assert set(TASKS) <= set(INPUTS)
-
 
 @pytest.mark.parametrize("task", INPUTS)
 def test_no_task_delivers_without_keys(
@@ -219,16 +190,6 @@ def test_reconstructions_are_not_delivered_without_keys(model: Path, clip: Path,
     assert not list(tmp_path.glob("made*"))
 
 
-class _Connection:
-    """The end of a worker: what it tells is dropped."""
-
-    def poll(self) -> bool:
-        return False
-
-    def send(self, answer: Any) -> None:
-        del answer
-
-
 ORDERS: dict[str, dict[str, Any]] = {
     "text": {},
     "picture": {"picture": True},
@@ -247,11 +208,8 @@ def test_the_service_delivers_no_job_without_keys(task: str, model: Path, clip: 
     order = Order(((0.0, "a red ball"),), steps=1, **asked, **ORDERS[task])
     paths = {"clip": clip, "still": folder / "still.png"}
     output = folder / f"made.{'png' if order.picture else 'mp4'}"
-    answer = _answer(
-        Generator.load(model),
-        Task("job", order, paths, output, folder / "made.preview.webp"),
-        _Connection(),  # type: ignore[arg-type]
-    )
+    task = Task("job", order, paths, output, folder / "made.preview.webp")
+    _, answer = by_worker(task, Generator.load(model))
     assert answer.kind == "failed" and "failed" in answer.message and str(folder.parent) not in answer.message
     assert not list(folder.glob("made*"))
 

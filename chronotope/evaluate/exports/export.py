@@ -19,6 +19,7 @@ from chronotope.jsonl import append_jsonl, write_jsonl
 from chronotope.media import video
 from chronotope.progress import Progress
 from chronotope.safety.deliver import Layers, deliver
+from chronotope.safety.policy.decide import default_policy
 from chronotope.storage import partial_folder, remove_folder, remove_partials, sync_folder
 
 __all__ = ["check_before", "export", "num_frames"]
@@ -129,7 +130,7 @@ def _make(request: ExportRequest, planned: PlannedVideo, maker: VideoMaker, repl
     with partial_folder(target) as making:
         # a short name: a file name of 255 bytes leaves no room for the suffix of a file that is being written
         ready = making / "made.mp4"
-        deliver(ready, made.frames, made.fps, made.origin, MEASURED)
+        deliver(ready, made.frames, made.fps, made.origin, MEASURED, policy=default_policy())
         digest = file_hash(ready)
         if planned.folder:
             assert planned.image is not None

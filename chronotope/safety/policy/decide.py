@@ -19,8 +19,11 @@ from typing import Any, Literal
 from chronotope.errors import ChronotopeError, UsageError, suggest
 from chronotope.media.files import reason
 from chronotope.safety.audit import record
+from chronotope.safety.guarded import LAYER_SECONDS, within
+from chronotope.safety.output.rules import NO_RULES, OutputRules, read_output_rules
 from chronotope.safety.policy import classifier
 from chronotope.safety.policy.text import plain_forms, spelled_letters, words_of
+from chronotope.safety.policy.uploads import DEFAULT_UPLOADS, UploadRules, read_upload_rules
 from chronotope.storage import read_toml
 
 __all__ = ["NO_POLICY", "Decision", "Policy", "RefusedError", "default_policy", "read_policy"]
@@ -31,7 +34,7 @@ IDEOGRAPHS = 0x2E80  # scripts from here on write no spaces between words
 ALWAYS_REFUSED = ("child-safety",)
 LONG_WORD = 4  # letters, from which on swapped ones are put right
 ACTIONS = ("allow", "note", "refuse")
-FIELDS = ("name", "threshold", "actions", "refuse", "allow")
+FIELDS = ("name", "threshold", "actions", "refuse", "allow", "output", "uploads")
 
 Action = Literal["allow", "note", "refuse"]
 
@@ -86,6 +89,8 @@ class Policy:
     allowed: tuple[re.Pattern[str], ...] = ()
     hash: str = ""
     swapped: Mapping[str, str] = field(default_factory=dict)  # words with two letters swapped -> the right ones
+    output: OutputRules = NO_RULES  # of frames
+    uploads: UploadRules = DEFAULT_UPLOADS  # of files that users give
     off: bool = False  # nothing is decided, and the file says so
 
     def decide(self, text: str, which: str = "prompt") -> Decision:
@@ -131,7 +136,7 @@ class Policy:
     def _decide_safely(self, text: str, which: str) -> Decision:
         """Decide of one text; a policy that fails refuses it."""
         try:
-            return self.decide(text, which)
+            return within(LAYER_SECONDS, lambda: self.decide(text, which))
         except Exception as problem:
             return Decision(which, "refuse", rule=f"the policy failed: {reason(problem)}")
 
@@ -145,29 +150,30 @@ class Policy:
 
     def _refuse(self, text: str, decision: Decision) -> None:
         digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-        record({"event": "refused", **asdict(decision), "sha256": digest, "policy": self.hash})
+        version = {"policy": self.hash, "version": self.version}
+        record({"event": "refused", **asdict(decision), "sha256": digest, **version})
         raise RefusedError(self._reason(decision), decision)
 
 
-NO_POLICY = Policy("none", "", 1.0, (), {}, {}, off=True)
+NO_POLICY = Policy("none", "", 1.0, (), {}, {}, uploads=UploadRules("allow", "allow"), off=True)
 
 
 @cache
 def default_policy() -> Policy:
     """Return the policy of the package."""
-    return _policy({})
+    return _policy({}, RULES.parent)
 
 
 def read_policy(path: Path) -> Policy:
     """Return the policy of the package as a file of the user's changes it; raise UsageError for what cannot hold."""
     changes = read_toml(path, MOST_BYTES)
     try:
-        return _policy(changes)
+        return _policy(changes, path.parent)
     except UsageError as problem:
         raise UsageError(f"{path}: {problem}") from None
 
 
-def _policy(changes: Mapping[str, Any]) -> Policy:
+def _policy(changes: Mapping[str, Any], folder: Path) -> Policy:
     content = read_toml(RULES, MOST_BYTES)
     for name in changes:
         if name not in FIELDS:
@@ -197,7 +203,9 @@ def _policy(changes: Mapping[str, Any]) -> Policy:
     ]
     rules += [Rule(f"refuse: {phrase}", "own", (_group(phrase),)) for phrase in refused]
     digest = hashlib.sha256(
-        RULES.read_bytes() + classifier.WEIGHTS.read_bytes() + json.dumps(dict(changes), sort_keys=True).encode()
+        RULES.read_bytes()
+        + classifier.WEIGHTS.read_bytes()
+        + json.dumps(dict(changes), sort_keys=True, default=str).encode()
     )
     return Policy(
         str(changes.get("name", "default" if not changes else "changed")),
@@ -209,6 +217,8 @@ def _policy(changes: Mapping[str, Any]) -> Policy:
         tuple(map(_group, allowed)),
         digest.hexdigest()[:16],
         _swapped(word for row in content["rule"] for group in row["all"] for word in words_of(group)),
+        read_output_rules(changes.get("output", content.get("output", {})), folder),
+        read_upload_rules(changes.get("uploads", content.get("uploads", {}))),
     )
 
 

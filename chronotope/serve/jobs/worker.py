@@ -187,13 +187,15 @@ def _make(generator: Generator, task: Task, connection: Connection) -> dict[str,
     def watch(glance: Callable[[], Any]) -> None:
         nonlocal shown
         if time.monotonic() - shown >= PREVIEW_SECONDS:
-            deliver(task.preview, [glance()], 1, {"program": PROGRAM, "task": "unfinished"})
-            connection.send(Answer("preview"))
+            with contextlib.suppress(RefusedError):  # what is finished is judged again
+                about = {"program": PROGRAM, "task": "unfinished"}
+                deliver(task.preview, [glance()], 1, about, policy=generator.policy)
+                connection.send(Answer("preview"))
             shown = time.monotonic()
 
     stream = generator.stream(plan, order.seed, report, watch)
     origin = {**stream.origin, **typed, "expand": order.expand}
-    with Delivery(task.output, stream.fps, origin, composite=bool(order.files)) as delivery:
+    with Delivery(task.output, stream.fps, origin, composite=bool(order.files), policy=generator.policy) as delivery:
         for piece in stream.pieces:
             for frame in piece:
                 delivery.add(frame)

@@ -19,6 +19,7 @@ from chronotope.worlds.case import Case, SuiteItem, TaskInputs, basic_strata
 from chronotope.worlds.check import Check
 from chronotope.worlds.facts import Fact
 from chronotope.worlds.language import DIRECTIONS
+from chronotope.worlds.observe.sightings import Step
 from chronotope.worlds.splits import Split, spec_key
 from chronotope.worlds.stage import captions as wording
 from chronotope.worlds.stage.checks import selector
@@ -28,6 +29,8 @@ from chronotope.worlds.stage.checks.drift import SPREAD
 from chronotope.worlds.stage.facts import facts_of, read_facts
 from chronotope.worlds.stage.faults.appearance import FAULTS, controls, inject
 from chronotope.worlds.stage.faults.tasks import TASK_FAULTS, inject_into_case
+from chronotope.worlds.stage.observe.observer import StageObserver
+from chronotope.worlds.stage.observe.steps import read_step
 from chronotope.worlds.stage.render import render
 from chronotope.worlds.stage.sample import sample_spec
 from chronotope.worlds.stage.scope import SCOPES, Scope
@@ -164,6 +167,14 @@ class Stage(World):
     def confidence(self, prompt: str, frames: Frames) -> float:
         """Return the detector's confidence in what the prompt names."""
         return selector.confidence(prompt, frames)
+
+    def read_step(self, text: str) -> Step:
+        """Return what a clause names, such as "a red ball moves right"."""
+        return read_step(text)
+
+    def observer(self, fps: float) -> StageObserver:
+        """Return what looks at a video with the detector of the checks."""
+        return StageObserver(fps)
 
     def trial(self, count: int) -> Iterator[tuple[str, Case]]:
         """Yield three times `count` cases: specs of most scopes, specs of the scope returns, tasks and kinds of

@@ -1,0 +1,1 @@
+"""The check of frames: of videos on their way out, and of pictures and clips that users give."""

@@ -1,0 +1,1 @@
+"""Videos without a spec: what is seen in them, in which order."""

@@ -1,0 +1,1 @@
+"""What the stage's detector sees in a video without a spec."""
