@@ -2,6 +2,7 @@
 
     python tests/real_clips.py          # camera clips and a film, once
     python -m benchmarks.near_copies [--out benchmarks/near_copies.json]
+    python -m benchmarks.near_copies --only-time        # replaces the processor seconds that a comparison takes
 
 Training clips are parts of real films, or clips of the stage. No copies: other clips of the same kinds. Copies: each
 training clip coded at crf 32, halved, cropped by 5 %, blurred, a part of 1.5 s, one frame. The table has a row for each
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,13 +24,14 @@ import numpy as np
 from benchmarks.curation import parts
 from benchmarks.harness import say
 from chronotope.evaluate.memorisation import gather
-from chronotope.generate.training_clips import TrainingClips
+from chronotope.generate.training_clips import Comparison, TrainingClips
 from chronotope.media import video
 from chronotope.metrics.near_copies import MOMENTS, Moments, moments_of, num_moments, part_distances, reduced
-from chronotope.storage import write_json
+from chronotope.storage import read_json, write_json
 
 QUANTILES, SHARES, FPS = (0.01, 0.05, 0.1), (0.5, 0.6, 2 / 3, 0.75), 8.0
 STAGE = (("small:1500:5", "acts:500:5"), ("small:300:6", "acts:100:6"))
+TIMED, DEFAULT_FRAMES = (1000, 10_000), 17
 COPIED = 150  # training clips of which copies are made
 
 Clip = np.ndarray
@@ -85,10 +88,36 @@ def _nearest(kind: str, index: TrainingClips, clip: Clip) -> tuple[str, int, flo
     return kind, min(MOMENTS, num_moments(len(clip), FPS)), distance
 
 
+def seconds(count: int, folder: Path) -> dict[str, float]:
+    """Return the processor seconds of comparing a default video with `count` clips of its length.
+
+    The first video of a process waits for the threshold of the clips; times do not depend on what clips show.
+    """
+    noise = np.random.default_rng(0)
+    frames = noise.integers(0, 256, (DEFAULT_FRAMES, 64, 96, 3), np.uint8)
+    each = num_moments(DEFAULT_FRAMES, FPS)
+    rows = noise.integers(0, 256, (count * each, rows_of(frames).shape[1]), np.uint8)
+    names = tuple(map(str, range(count)))
+    clips = Comparison((TrainingClips(folder, names, names, (0.0,) * count, Moments(rows, (each,) * count)),))
+    took = []
+    for _ in range(4):
+        started = time.process_time()
+        clips.nearest(rows_of(frames), FPS, np.ones(len(frames), bool))
+        took.append(time.process_time() - started)
+    return {"the first video": round(took[0], 3), "a later video, median of 3": round(float(np.median(took[1:])), 3)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     parser.add_argument("--out", type=Path, default=Path("benchmarks/near_copies.json"))
-    out = parser.parse_args().out
+    parser.add_argument("--only-time", action="store_true", help="measure the time alone")
+    options = parser.parse_args()
+    out: Path = options.out
+    if options.only_time:
+        times = {f"{count} clips": seconds(count, Path()) for count in TIMED}
+        say(str(times))
+        write_json(out, read_json(out) | {"processor seconds": times})
+        return
     real = [clip[::3] for clip in parts(np.random.default_rng(0))]  # at 24 frames a second
     data = {
         "real": (real[::2], real[1::2]),
@@ -103,7 +132,8 @@ def main() -> None:
                     row = rule(quantile, share)
                     results[f"{name}, {len(training)} clips, quantile {quantile}, share {share:.2f}"] = row
                     say(f"{name} {quantile} {share:.2f}: {row}")
-    write_json(out, results)
+    times = {f"{count} clips": seconds(count, Path()) for count in TIMED}
+    write_json(out, results | {"processor seconds": times})
 
 
 if __name__ == "__main__":

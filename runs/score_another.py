@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -41,38 +40,39 @@ def make_videos(pipeline: Pipeline, specs: Path, out: Path) -> int:
 
 
 def random_diffusers_pipeline(steps: int = 4) -> Pipeline:
-    """Build a tiny pipeline from diffusers with random weights: Wan transformer and autoencoder, flow matching."""
-    from diffusers import AutoencoderKLWan, FlowMatchEulerDiscreteScheduler, WanTransformer3DModel
+    """Build a tiny WanPipeline of diffusers with random weights; put your own pipeline of diffusers in its place."""
+    from diffusers import AutoencoderKLWan, FlowMatchEulerDiscreteScheduler, WanPipeline, WanTransformer3DModel
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
 
     torch.manual_seed(0)
-    width = 32
-    transformer = WanTransformer3DModel(
-        num_attention_heads=2,
-        attention_head_dim=24,
-        in_channels=16,
-        out_channels=16,
-        text_dim=width,
-        freq_dim=32,
-        ffn_dim=64,
-        num_layers=1,
-    ).eval()
-    autoencoder = AutoencoderKLWan(base_dim=8, z_dim=16, dim_mult=[1, 1, 1, 1], num_res_blocks=1).eval()
+    letters = {letter: number for number, letter in enumerate(["<pad>", *pre_tokenizers.ByteLevel.alphabet()])}
+    tokenizer = Tokenizer(models.BPE(letters, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel()
+    width, heads = 32, 2
+    sizes = {"d_model": width, "d_kv": width // heads, "d_ff": 64, "num_layers": 1, "num_heads": heads}
+    transformer = {"num_attention_heads": heads, "attention_head_dim": 24, "ffn_dim": 64, "num_layers": 1}
+    pipe = WanPipeline(
+        PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>"),
+        UMT5EncoderModel(UMT5Config(vocab_size=len(letters), **sizes)).eval(),
+        AutoencoderKLWan(base_dim=8, z_dim=16, dim_mult=[1, 1, 1, 1], num_res_blocks=1).eval(),
+        FlowMatchEulerDiscreteScheduler(shift=3.0),
+        WanTransformer3DModel(**transformer, text_dim=width, freq_dim=32).eval(),
+    )
+    pipe.set_progress_bar_config(disable=True)
 
-    @torch.no_grad()
-    def pipeline(prompt: str, seed: int, frames: int, height: int, width_: int) -> np.ndarray:
-        generator = torch.Generator().manual_seed(seed)
-        # a random vector for each word, derived from its hash, in place of a text encoder
-        words = [int.from_bytes(sha256(word.encode()).digest()[:4], "big") for word in prompt.split()[:64]]
-        text = torch.stack([torch.randn(width, generator=torch.Generator().manual_seed(word)) for word in words])[None]
-        slices, rows, columns = (frames - 1 + 3) // 4 + 1, -(-height // 16) * 2, -(-width_ // 16) * 2
-        latents = torch.randn(1, 16, slices, rows, columns, generator=generator)
-        scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0)
-        scheduler.set_timesteps(steps)
-        for moment in scheduler.timesteps:
-            velocity = transformer(latents, moment.expand(1), text, return_dict=False)[0]
-            latents = scheduler.step(velocity, moment, latents, return_dict=False)[0]
-        pixels = autoencoder.decode(latents, return_dict=False)[0][0].permute(1, 2, 3, 0)
-        return ((pixels[:frames, :height, :width_].clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).numpy()
+    def pipeline(prompt: str, seed: int, frames: int, height: int, width: int) -> np.ndarray:
+        made = pipe(
+            prompt,
+            height=-(-height // 16) * 16,
+            width=-(-width // 16) * 16,
+            num_frames=-(-(frames - 1) // 4) * 4 + 1,  # lengths of Wan are 4n + 1
+            num_inference_steps=steps,
+            generator=torch.Generator().manual_seed(seed),
+            max_sequence_length=128,
+            output_type="np",
+        )
+        return (made.frames[0][:frames, :height, :width] * 255).round().astype(np.uint8)
 
     return pipeline
 

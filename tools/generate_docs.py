@@ -1,4 +1,5 @@
-"""Write the generated parts of the documentation again: help texts, presets, tables of results, the tree and the walks.
+"""Write the generated parts of the documentation again: help texts, presets, tables of results, the tree, the walks,
+and the disclosure of the shipped model.
 
 python tools/generate_docs.py            write them
 python tools/generate_docs.py --check    exit with 1 and the difference if one is stale
@@ -19,6 +20,7 @@ import click
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
+from docs_disclosure import FOLDER, disclosure  # noqa: E402
 from docs_tables import bias, captions, doubts, headline, presets, results, standard, suites  # noqa: E402
 from docs_tree import tree, walks  # noqa: E402
 
@@ -75,17 +77,24 @@ def renewed(page: Path, parts: dict[str, Callable[[], str]]) -> str:
     return text
 
 
+def generated() -> Iterator[tuple[Path, str]]:
+    """Yield every page that is generated, or has generated parts, and its text; later ones quote earlier ones."""
+    for name, parts in PAGES.items():
+        yield ROOT / name, renewed(ROOT / name, parts)
+    for file, text in disclosure().items():
+        yield FOLDER / file, text
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a page is stale")
     check = parser.parse_args(arguments).check
     stale = False
-    for name, parts in PAGES.items():
-        page = ROOT / name
-        old, new = page.read_text(encoding="utf-8"), renewed(page, parts)
+    for page, new in generated():
+        old = page.read_text(encoding="utf-8") if page.exists() else ""
         if check:
             difference = difflib.unified_diff(
-                old.splitlines(True), new.splitlines(True), f"{name} as it is", f"{name} as it should be"
+                old.splitlines(True), new.splitlines(True), f"{page} as it is", f"{page} as it should be"
             )
             sys.stdout.writelines(difference)
         elif old != new:

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -32,17 +32,15 @@ from chronotope.generate.plan import Plan
 from chronotope.generate.stored.knowledge import record_of_model, training_notes, vocabulary_of_model
 from chronotope.generate.training_clips import (
     Comparison,
-    Nearest,
     TrainingClips,
     frames_to_decode,
     latents_of_models,
     read_training_clips,
 )
-from chronotope.geometry import AnyFrames, Geometry
+from chronotope.geometry import Geometry
 from chronotope.media import video
 from chronotope.media.picture import PICTURE_FORMATS, check_writable, sidecar
 from chronotope.media.video import VIDEO_FORMATS
-from chronotope.metrics.near_copies import reduced
 from chronotope.models.costs import SampleSize
 from chronotope.models.precision import Precision, rounded, used_precision
 from chronotope.progress import Progress
@@ -188,10 +186,11 @@ def generate(prompts: tuple[Prompt, ...], options: Options, generator: Generator
     inputs: dict[str, Any] = {"typed_prompt": options.typed} if options.typed else {}
     if options.files:
         inputs["given"] = [str(path) for path in options.files]
-    comparison = _comparison(generator, options)
+    generator.comparison = _comparison(generator, options)
+    refusing = generator.policy.near_copies.action == "refuse"
     total = len(plan.windows) * plan.sampling.num_steps
     # A video of several windows is written as it grows, unless its beginning is generated last.
-    watchable = len(plan.windows) > 1 and not plan.windows[0].backward
+    watchable = len(plan.windows) > 1 and not plan.windows[0].backward and not refusing
     written: list[dict[str, Any]] = []
     with stoppable() as stop:
         for number, path in enumerate(options.outputs):
@@ -203,10 +202,7 @@ def generate(prompts: tuple[Prompt, ...], options: Options, generator: Generator
 
                 stream = generator.stream(plan, options.seed + number, report_step)
                 stream = replace(stream, origin={**stream.origin, **inputs})
-                watch = _Watch(comparison, stream, plan) if comparison else None
-                stream = replace(stream, pieces=watch.pieces()) if watch else stream
                 allow = functools.partial(refuse_replacing, path, options.overwrite)
-                found = watch.found if watch else dict
                 with Delivery(
                     path,
                     stream.fps,
@@ -217,14 +213,14 @@ def generate(prompts: tuple[Prompt, ...], options: Options, generator: Generator
                     allow=allow,
                     policy=generator.policy,
                 ) as delivery:
-                    origin = write_stream(delivery, stream, stop, found)
+                    origin = write_stream(delivery, stream, stop)
             if origin is None:
                 say(f"note: stopped before the first frame of {path}; it was not written")
                 break
             say(f"{path}: {_summary(origin)} in {sum(origin['seconds'].values()):.1f} s")
             written.append({"path": str(path), **origin})
-            if watch and watch.nearest and watch.nearest.is_copy:
-                say(f"note: {path} is nearly a copy of {_nearest_in_words(watch.nearest)}")
+            if origin.get("nearest", {}).get("decision", {}).get("action") == "note":
+                say(f"note: {path} is nearly a copy of {_nearest_in_words(origin['nearest'])}")
             if "stopped" in origin:
                 say(f"note: stopped {origin['stopped']}")
             if stop.requested:
@@ -295,39 +291,16 @@ def _training_clips(folder: Path, generator: Generator, named: bool) -> Training
     return clips
 
 
-class _Watch:
-    """Looks at the frames of a video while they are written; finds the training clip that is nearest to them."""
-
-    def __init__(self, comparison: Comparison, stream: Stream, plan: Plan) -> None:
-        self.comparison, self.stream, self.new = comparison, stream, plan.layout.new_frames
-        self.rows: list[np.ndarray] = []
-        self.nearest: Nearest | None = None
-
-    def pieces(self) -> Iterator[AnyFrames]:
-        for piece in self.stream.pieces:
-            self.rows += map(reduced, piece)
-            yield piece
-
-    def found(self) -> dict[str, Any]:
-        """Return what the sidecar says of the frames that were seen."""
-        if self.rows:
-            self.nearest = self.comparison.nearest(np.stack(self.rows), self.stream.fps, self.new)
-        return {"nearest": self.nearest.described()} if self.nearest else {}
-
-
-def _nearest_in_words(nearest: Nearest) -> str:
+def _nearest_in_words(nearest: Mapping[str, Any]) -> str:
     return (
-        f"the clip {nearest.clip} ({nearest.source}, from {nearest.source_seconds:g} s): {nearest.distance:.1f} levels "
-        f"of 255 from it; a copy is nearer than {nearest.threshold:.1f}; {nearest.compared} clips were compared"
+        f"the clip {nearest['clip']} ({nearest['source']}, from {nearest['source_seconds']:g} s): "
+        f"{nearest['distance']:.1f} levels of 255 from it; a copy is nearer than {nearest['threshold']:.1f}; "
+        f"{nearest['compared']} clips were compared"
     )
 
 
-def write_stream(
-    delivery: Delivery, stream: Stream, stop: Stop, found: Callable[[], dict[str, Any]] = dict
-) -> dict[str, Any] | None:
+def write_stream(delivery: Delivery, stream: Stream, stop: Stop) -> dict[str, Any] | None:
     """Deliver frames as they are generated; a stopped file holds those that were finished.
-
-    `found` is called after the last frame, and returns more settings for the sidecar.
 
     Returns the settings of the file, or None if it was stopped before its first frame.
     """
@@ -346,7 +319,7 @@ def write_stream(
             return None
         stopped = f"after {delivery.num_frames} of {origin['num_frames']} frames"
         origin = {**origin, "num_frames": delivery.num_frames, "stopped": stopped}
-    return delivery.finish({**origin, **found(), "seconds": _rounded(stream.seconds)})
+    return delivery.finish({**origin, **stream.found(), "seconds": _rounded(stream.seconds)})
 
 
 def _rounded(seconds: dict[str, float]) -> dict[str, float]:

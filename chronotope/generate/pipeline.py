@@ -27,12 +27,14 @@ from chronotope.flow.path import FlowConfig
 from chronotope.generate.adapters import Adapter, apply_adapters, load_adapters
 from chronotope.generate.canvas import Canvas
 from chronotope.generate.colours import ColourStabilizer
+from chronotope.generate.copies import CopyWatch, clips_at_hand
 from chronotope.generate.memory import available_bytes, video_bytes
 from chronotope.generate.plan import Plan, Shape, make_plan, shape_of
 from chronotope.generate.rollout import rollout
 from chronotope.generate.sampler import sample
 from chronotope.generate.stored.folders import PICKLES, WEIGHTS, find_model
 from chronotope.generate.stored.load import load_autoencoder, model_description, own_settings, part_of_description
+from chronotope.generate.training_clips import Comparison
 from chronotope.geometry import AnyFrames, Frames, Geometry, Picture, Slice
 from chronotope.models.autoencoder import Autoencoder
 from chronotope.models.costs import FLOAT, HALF, sampling_bytes
@@ -87,13 +89,15 @@ class Generation:
 class Stream:
     """A video that is generated while it is read: `pieces` yields its frames in order, a few at a time.
 
-    `origin` holds every setting; `seconds` is filled while pieces are read.
+    `origin` holds every setting; `seconds` is filled while pieces are read. `found()` returns what is found of the
+    frames that were read. It and the end of `pieces` raise `RefusedError` where the policy refuses them.
     """
 
     pieces: Iterator[AnyFrames]
     fps: float
     origin: dict[str, Any]
     seconds: dict[str, float]
+    found: Callable[[], dict[str, Any]] = dict
 
 
 class Generator:
@@ -123,6 +127,7 @@ class Generator:
         self.adapters = adapters
         self.actions = actions
         self.policy = default_policy() if policy is None else policy
+        self.comparison: Comparison | None = None  # the training clips that videos are compared with
         self._asked_precision = precision
         self._networks: tuple[Autoencoder, DiT] | None = None
         self.names = {"dit": fingerprint(dit), "autoencoder": fingerprint(autoencoder)}
@@ -254,7 +259,7 @@ class Generator:
         frame_bytes = 3 * origin["num_frames"] * origin["height"] * origin["width"]
         _check_free(2 * frame_bytes, "to hold all frames; take them from stream()")
         frames = np.concatenate(list(stream.pieces))
-        return Generation(frames, stream.fps, {**origin, "seconds": stream.seconds}, self.policy)
+        return Generation(frames, stream.fps, {**origin, **stream.found(), "seconds": stream.seconds}, self.policy)
 
     def plan(self, request: Request, encode: bool = True) -> Plan:
         """Resolve a request and lay out its canvas; one plan serves many seeds.
@@ -378,7 +383,14 @@ class Generator:
             "generated_by_ai": True,
         }
         seconds = {"sampling": 0.0, "decoding": 0.0}
-        return Stream(self._pieces(plan, seed, report, seconds, watch), plan.canvas.fps, origin, seconds)
+        copies = CopyWatch(self.policy, self.comparison, self._clips_at_hand, plan.canvas.fps, plan.layout.new_frames)
+        pieces = copies.pieces(self._pieces(plan, seed, report, seconds, watch))
+        return Stream(pieces, plan.canvas.fps, origin, seconds, copies.found)
+
+    def _clips_at_hand(self) -> Comparison | None:
+        """Read the clips that trained the model, and keep them."""
+        self.comparison = clips_at_hand(self.folder, self.adapters, self.autoencoder)
+        return self.comparison
 
     def _pieces(
         self, plan: Plan, seed: int, report: Callable[[int], None], seconds: dict[str, float], watch: Watch | None

@@ -276,6 +276,11 @@ class Comparison:
     missing: int = 0
     _thresholds: dict[tuple[int, int], float] = field(default_factory=dict, repr=False, compare=False)
 
+    @property
+    def not_compared(self) -> int:
+        """How many of the known clips are missing or cannot be compared."""
+        return self.missing + sum(len(each.left_out) for each in self.folders)
+
     def nearest(self, rows: Rows, fps: float, new: Bool[np.ndarray, " t"]) -> Nearest | None:
         """Return the clip that is nearest to the `new` frames of a video, measured by the threshold of its folder.
 
@@ -308,5 +313,5 @@ class Comparison:
             seconds=round(start + begins[0], 3),
             source_seconds=round(clips.starts[at] + begins[1], 3),
             compared=sum(len(each.keys) for each in self.folders),
-            not_compared=self.missing + sum(len(each.left_out) for each in self.folders),
+            not_compared=self.not_compared,
         )

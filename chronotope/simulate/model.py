@@ -111,6 +111,8 @@ class WorldModel:
     def begin(self, seed: int = 0, prompt: str = "", picture: Picture | None = None) -> tuple[WorldState, Picture]:
         """Return the first state and frame: of a picture, which is scaled to the model's size, or of a text alone."""
         check_length(prompt)
+        if self.generator.policy.near_copies.required:
+            self.generator.policy.refuse_uncompared("those of a played world are not; play by another policy")
         if prompt:
             self.generator.policy.check({"prompt": prompt})
         if picture is not None:

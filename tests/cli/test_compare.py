@@ -10,9 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from chronotope import Generator
 from chronotope.data.latents import read_folder
+from chronotope.errors import UsageError
+from chronotope.generate.copies import clips_at_hand
 from chronotope.media import video
 from chronotope.metrics.near_copies import Moments, moments_of, part_distances, reduced
+from chronotope.safety.audit import audit_path
+from chronotope.safety.policy.decide import RefusedError, read_policy
 from tests.cli.models import refused, reseal, run, save_clips, save_run
 
 PROMPT = "a red ball moves to the right"
@@ -38,6 +43,17 @@ def trained(model: Path, tmp_path: Path) -> Path:
     header = read_folder(run_folder / "latents" / "clips")[0]
     reseal(run_folder / "dit", data=[{"clips": header["clips"], "manifest": header["manifest"]}])
     return run_folder
+
+
+REFUSING = '[near_copies]\naction = "refuse"\n'
+
+
+@pytest.fixture
+def refusing(tmp_path: Path) -> Path:
+    """A policy that refuses near copies at any distance, and so every video that was compared."""
+    path = tmp_path / "refusing.toml"
+    path.write_text(REFUSING + "distance = 255\n")
+    return path
 
 
 def made(out: str, *words: Any) -> tuple[dict[str, Any], str]:
@@ -132,3 +148,72 @@ def test_what_cannot_be_compared_is_refused(trained: Path, tmp_path: Path) -> No
     said = refused(*words, "--compare", trained / "latents" / "clips", status=2)
     assert "holds latents of the autoencoder" in said and "--compare FOLDER" in said
     assert not Path("a.mp4").exists()
+
+
+# The policy
+
+
+def test_a_policy_refuses_a_near_copy_and_names_the_rule(trained: Path, refusing: Path, tmp_path: Path) -> None:
+    said = refused("generate", PROMPT, "-o", "a.mp4", "--model", trained, "--policy", refusing, status=2)
+    assert "the video is refused by the rule 'near-copies' of the policy 'changed' (1): it is nearly a copy" in said
+    assert not list(tmp_path.glob("a.*"))
+    line = json.loads(audit_path().read_text().splitlines()[-1])
+    assert (line["event"], line["rule"], line["action"]) == ("refused", "near-copies", "refuse") and line["score"] > 0
+
+
+def test_the_decision_stands_in_the_sidecar(trained: Path, tmp_path: Path) -> None:
+    for distance, action, copied in ((255, "note", True), (0.001, "allow", False)):
+        (tmp_path / "policy.toml").write_text(f'name = "lab"\n[near_copies]\naction = "note"\ndistance = {distance}\n')
+        origin, said = made("a.mp4", "--model", trained, "--policy", tmp_path / "policy.toml")
+        decision = origin["nearest"]["decision"]
+        assert (decision["rule"], decision["action"], decision["name"]) == ("near-copies", action, "lab")
+        assert decision["score"] == origin["nearest"]["distance"] and origin["nearest"]["threshold"] == distance
+        assert ("nearly a copy" in said) == copied == origin["nearest"]["nearly_a_copy"]
+    (tmp_path / "strict.toml").write_text(REFUSING + "distance = 0.001\n")
+    assert made("b.mp4", "--model", trained, "--policy", tmp_path / "strict.toml")[0]["nearest"]["compared"] == 5
+
+
+def test_clips_that_a_policy_demands_and_are_missing_refuse_before_sampling(
+    trained: Path, model: Path, refusing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    header = read_folder(trained / "latents" / "clips")[0]
+    data = [{"clips": header["clips"], "manifest": header["manifest"]}, {"clips": 30, "manifest": "f" * 64}]
+    monkeypatch.setattr("chronotope.generate.pipeline.sample", lambda *_: pytest.fail("a network was used"))
+    words = ("generate", PROMPT, "-o", "a.mp4", "--policy", refusing, "--model")
+    assert "they are not at hand" in refused(*words, model, status=2)  # nothing is known of its data
+    assert "they are not at hand" in refused(*words, model, "--no-compare", status=2)
+    reseal(trained / "dit", data=data)
+    said = refused(*words, trained, status=2)
+    assert "'near-copies'" in said and "30 of them are not at hand; name the folders of their latents" in said
+    assert not list(tmp_path.glob("a.*"))
+
+
+def test_python_and_the_service_cannot_pass_the_rule(trained: Path, model: Path, refusing: Path) -> None:
+    generator = Generator.load(trained)
+    generator.policy = read_policy(refusing)
+    with pytest.raises(RefusedError, match="nearly a copy"):
+        generator.generate(PROMPT, num_frames=8, height=32, width=32, num_inference_steps=1)
+    found = clips_at_hand(generator.folder, (), generator.autoencoder)
+    assert found is not None and sum(len(one.keys) for one in found.folders) == 5
+    lacking = Generator.load(model)
+    lacking.policy = generator.policy
+    with pytest.raises(RefusedError, match="not at hand"):
+        lacking.generate(PROMPT)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('near_copies = "refuse"', "must be a table"),
+        ('[near_copies]\naction = "forbid"', "must be one of allow, note, refuse"),
+        ("[near_copies]\ndistance = 0", "lies above 0 and is at most 255"),
+        ("[near_copies]\ndistance = true", "lies above 0 and is at most 255"),
+        ('[near_copies]\naction = "allow"\nrequired = true', "contradicts itself"),
+        ("[near_copies]\nthreshold = 3", "unknown field 'threshold'"),
+        ("[near_copies]\nrequired = 1", "must be true or false"),
+    ],
+)
+def test_rules_that_cannot_hold_are_said(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "policy.toml").write_text(text)
+    with pytest.raises(UsageError, match=message):
+        read_policy(tmp_path / "policy.toml")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
+import sys
 from importlib.metadata import requires, version
 from pathlib import Path
 
 import pytest
 from license_expression import get_spdx_licensing
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from chronotope import checkpoint
 from chronotope.cli.safety.packages import UNKNOWN, packages
@@ -16,6 +20,8 @@ from chronotope.generate.pipeline import find_model
 from chronotope.safety.policy.decide import default_policy
 from chronotope.storage import read_json
 from tests.cli.models import refused, run
+
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -56,12 +62,38 @@ def test_every_dependency_is_in_the_bill_with_its_version(site: Path) -> None:
     assert all(set(one["dependsOn"]) <= refs for one in bill["dependencies"])
 
 
+def test_the_published_disclosure_is_current(site: Path) -> None:
+    """docs/disclosure/ is what `chronotope disclose` writes: the cards to the byte, the packages as constraints.txt has
+    them. Stale: `make docs`; an installed package of another version: `make setup`.
+    """
+    sys.path.insert(0, str(ROOT / "tools"))
+    try:
+        docs = importlib.import_module("docs_disclosure")
+    finally:
+        sys.path.pop(0)
+    published = {path.name: path.read_text(encoding="utf-8") for path in docs.FOLDER.iterdir()}
+    assert published == docs.disclosure(), "stale: run `make docs`"
+    cards = {path.name: path.read_text(encoding="utf-8") for path in site.glob("*.md")}
+    assert {name: text for name, text in published.items() if name.endswith(".md")} == cards
+    pins = docs.pinned()
+    installed = {one.name: one.version.partition("+")[0] for one in packages() if one.name in pins}
+    assert installed == {name: pins[name] for name in installed}, "not those of constraints.txt: run `make setup`"
+    direct = {canonicalize_name(Requirement(one).name) for one in requires("chronotope") or () if "extra" not in one}
+    assert direct <= installed.keys(), "every package that the program needs is pinned, so that it is published"
+
+
+def test_packages_of_other_platforms_are_left_out() -> None:
+    names = {one.name for one in packages()}
+    assert "click" in names and ("colorama" in names) == (sys.platform == "win32")  # click needs it on Windows alone
+
+
 def test_licences_are_spdx_expressions() -> None:
     found = {one.name: one.licence for one in packages()}
     assert found["numpy"].startswith("BSD-3-Clause") and found["safetensors"] == "Apache-2.0"
+    spdx = get_spdx_licensing()
     for licence in found.values():
         if licence != UNKNOWN:
-            get_spdx_licensing().parse(licence, validate=True)  # raises for what is none
+            spdx.parse(licence, validate=True)  # raises for what is none
     assert sum(licence == UNKNOWN for licence in found.values()) < 0.25 * len(found)
 
 

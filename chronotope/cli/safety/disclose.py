@@ -1,25 +1,25 @@
-"""The installed program and a model -> a folder of cards, licences and a bill of materials, for whoever judges them."""
+"""The installed program and a model -> cards, licences and a bill of materials, for whoever judges them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from chronotope import __version__
 from chronotope.cli.info import describe
-from chronotope.cli.safety.packages import bill_of_materials, packages
+from chronotope.cli.safety.packages import Package, bill_of_materials, packages
 from chronotope.cli.terminal import facts_text
 from chronotope.errors import UsageError
 from chronotope.generate.pipeline import find_model
 from chronotope.safety.policy.classifier import WEIGHTS
 from chronotope.safety.policy.decide import RULES, default_policy
 from chronotope.safety.red_team.prompts import version
-from chronotope.storage import PARTS, file_sha256, read_toml, write_atomically, write_folder, write_json
+from chronotope.storage import PARTS, file_sha256, json_text, read_toml, write_atomically, write_folder
 
-__all__ = ["disclose"]
+__all__ = ["disclose", "disclosed"]
 
 SYSTEM = Path(__file__).with_name("system-card.md")
 
@@ -28,25 +28,30 @@ def disclose(out: Path, name: str) -> list[str]:
     """Write the cards of the program and of a model into the new folder `out`; return the names of the files."""
     if os.path.lexists(out):
         raise UsageError(f"{out} exists; give another --out")
-    folder = find_model(name)
-    cards = {"system-card.md": _system(name), "data-card.md": _data(name, folder), "model-policy.md": _policy()}
-    for part in PARTS:
-        if (folder / part / "model.json").is_file():
-            cards[f"model-{part}.md"] = _card(f"Model card: {part} of `{name}`", describe(folder / part), folder)
-    installed = packages()
+    files = disclosed(name, packages())
 
     def fill(target: Path) -> None:
-        for file, text in cards.items():
+        for file, text in files.items():
             write_atomically(target / file, text)
-        write_json(target / "licences.json", [asdict(one) for one in installed])
-        write_json(target / "sbom.cdx.json", bill_of_materials(installed))
 
     out.parent.mkdir(parents=True, exist_ok=True)
     write_folder(out, fill)
-    return sorted((*cards, "licences.json", "sbom.cdx.json"))
+    return sorted(files)
 
 
-def _system(name: str) -> str:
+def disclosed(name: str, installed: Sequence[Package]) -> dict[str, str]:
+    """Return the cards of a model, and the licences and the bill of materials of packages, by the name of the file."""
+    folder = find_model(name)
+    cards = {"data-card.md": _data(name, folder), "model-policy.md": _policy()}
+    for part in PARTS:
+        if (folder / part / "model.json").is_file():
+            cards[f"model-{part}.md"] = _card(f"Model card: {part} of `{name}`", describe(folder / part), folder)
+    cards["system-card.md"] = _system(name, list(cards))
+    licences, bill = json_text([asdict(one) for one in installed]), json_text(bill_of_materials(installed))
+    return {**cards, "licences.json": licences, "sbom.cdx.json": bill}
+
+
+def _system(name: str, cards: Sequence[str]) -> str:
     policy = default_policy()
     categories = read_toml(RULES, 2**20)["category"]
     rows = [f"| {about['title']} | {about['advice']} |" for about in categories.values()]
@@ -57,13 +62,19 @@ def _system(name: str) -> str:
         hash=policy.hash,
         red_team=version(),
         categories="\n".join(rows),
+        cards=", ".join(f"[{Path(card).stem}]({card})" for card in cards),
     )
 
 
 def _data(name: str, folder: Path) -> str:
     """Return what is recorded of the data that a model was trained on."""
     facts = describe(folder)
-    shown: dict[str, Any] = {**facts.get("summary", {}), "record": facts.get("trained_on") or "none"}
+    summary = {key: value for key, value in facts.get("summary", {}).items() if key != "scores"}  # the page below
+    record = {
+        key: ", ".join(map(str, value)) if isinstance(value, list) else value
+        for key, value in (facts.get("trained_on") or {}).items()
+    }
+    shown: dict[str, Any] = {**summary, "record": record or "none"}
     return _card(f"Data card of `{name}`", shown, folder)
 
 

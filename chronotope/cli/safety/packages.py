@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from typing import Any
 
 from license_expression import ExpressionError, get_spdx_licensing
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 __all__ = ["Package", "bill_of_materials", "packages"]
 
 UNKNOWN = "NOASSERTION"  # of SPDX: nothing is claimed
+_spdx = cache(get_spdx_licensing)  # it reads a large index
 # Names that metadata of packages use, and SPDX does not.
 NAMES = {
     "apache 2.0": "Apache-2.0",
@@ -43,7 +47,7 @@ def packages(root: str = "chronotope") -> list[Package]:
     found: dict[str, Package] = {}
     waiting = [root]
     while waiting:
-        name = _normal(waiting.pop())
+        name = canonicalize_name(waiting.pop())
         if name in found:
             continue
         try:
@@ -55,7 +59,7 @@ def packages(root: str = "chronotope") -> list[Package]:
     return [found[name] for name in sorted(found)]
 
 
-def bill_of_materials(found: list[Package]) -> dict[str, Any]:
+def bill_of_materials(found: Sequence[Package]) -> dict[str, Any]:
     """Return a bill of materials in the form of CycloneDX 1.6."""
     root = next(one for one in found if one.name == "chronotope")
     names = {one.name for one in found}
@@ -65,7 +69,7 @@ def bill_of_materials(found: list[Package]) -> dict[str, Any]:
         "version": 1,
         "metadata": {"component": _component(root, "application")},
         "components": [_component(one, "library") for one in found if one is not root],
-        "dependencies": [{"ref": one.name, "dependsOn": sorted(set(map(_normal, one.needs)) & names)} for one in found],
+        "dependencies": [{"ref": one.name, "dependsOn": sorted(set(one.needs) & names)} for one in found],
     }
 
 
@@ -81,9 +85,9 @@ def _component(one: Package, kind: str) -> dict[str, Any]:
 
 
 def _described(name: str, installed: Distribution) -> Package:
-    needs = [requirement for requirement in installed.requires or () if "extra ==" not in requirement]
-    names = [re.match(r"[\w.-]+", requirement) for requirement in needs]
-    return Package(name, installed.version, _licence(installed), tuple(_normal(one[0]) for one in names if one))
+    stated = map(Requirement, installed.requires or ())
+    needs = [one.name for one in stated if one.marker is None or one.marker.evaluate({"extra": ""})]
+    return Package(name, installed.version, _licence(installed), tuple(map(canonicalize_name, needs)))
 
 
 def _licence(installed: Distribution) -> str:
@@ -95,12 +99,8 @@ def _licence(installed: Distribution) -> str:
         stated = NAMES.get(text.strip().lower(), text.strip())
         if stated and len(stated) < 200:
             try:
-                get_spdx_licensing().parse(stated, validate=True, strict=True)
+                _spdx().parse(stated, validate=True, strict=True)
             except ExpressionError:
                 continue
             return stated
     return UNKNOWN
-
-
-def _normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()

@@ -1,8 +1,8 @@
 """A text -> a decision: allowed, noted or refused, with the rule that decided and what to change.
 
 The rules and categories are data (rules.toml). `--policy FILE` changes them: the action of a category, the threshold of
-the classifier, phrases that are always refused or allowed. Refusing is stronger than allowing only where both are not
-about the same phrase: that contradiction is an error.
+the classifier, phrases that are always refused or allowed, what is done with near copies of training clips. Refusing is
+stronger than allowing only where both are not about the same phrase: that contradiction is an error.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 from chronotope.errors import ChronotopeError, UsageError, suggest
 from chronotope.media.files import reason
@@ -22,6 +22,7 @@ from chronotope.safety.audit import record
 from chronotope.safety.guarded import LAYER_SECONDS, within
 from chronotope.safety.output.rules import NO_RULES, OutputRules, read_output_rules
 from chronotope.safety.policy import classifier
+from chronotope.safety.policy.near_copies import NEAR_COPIES, CopyRule, read_copy_rule
 from chronotope.safety.policy.text import plain_forms, spelled_letters, words_of
 from chronotope.safety.policy.uploads import DEFAULT_UPLOADS, UploadRules, read_upload_rules
 from chronotope.storage import read_toml
@@ -34,7 +35,7 @@ IDEOGRAPHS = 0x2E80  # scripts from here on write no spaces between words
 ALWAYS_REFUSED = ("child-safety",)
 LONG_WORD = 4  # letters, from which on swapped ones are put right
 ACTIONS = ("allow", "note", "refuse")
-FIELDS = ("name", "threshold", "actions", "refuse", "allow", "output", "uploads")
+FIELDS = ("name", "threshold", "actions", "refuse", "allow", "output", "uploads", "near_copies")
 
 Action = Literal["allow", "note", "refuse"]
 
@@ -91,6 +92,7 @@ class Policy:
     swapped: Mapping[str, str] = field(default_factory=dict)  # words with two letters swapped -> the right ones
     output: OutputRules = NO_RULES  # of frames
     uploads: UploadRules = DEFAULT_UPLOADS  # of files that users give
+    near_copies: CopyRule = field(default_factory=CopyRule)
     off: bool = False  # nothing is decided, and the file says so
 
     def decide(self, text: str, which: str = "prompt") -> Decision:
@@ -133,6 +135,30 @@ class Policy:
         decisions = [] if self.off else [self._decide_safely(text, which) for which, text in texts.items()]
         return next((self._reason(one) for one in decisions if one.action == "refuse"), "")
 
+    def decide_copy(self, distance: float, is_copy: bool) -> dict[str, Any]:
+        """Decide of a video by its distance to the nearest training clip; return what the sidecar says of it.
+
+        Raises `RefusedError`, after it was recorded, for a copy that is refused.
+        """
+        action = self.near_copies.action if is_copy else "allow"
+        decision = Decision("video", action, rule=NEAR_COPIES, score=distance)
+        if action == "refuse":
+            self._refuse_video(decision, "it is nearly a copy of a training clip; give another seed or prompt")
+        return {**asdict(decision), "name": self.name, "version": self.version, "hash": self.hash}
+
+    def refuse_uncompared(self, why: str) -> NoReturn:
+        """Refuse a video that cannot be compared with the training clips, as the policy requires."""
+        self._refuse_video(
+            Decision("video", "refuse", rule=NEAR_COPIES),
+            f"every video must be compared with all clips that trained its model, and {why}, or set required = false "
+            "in [near_copies] of the policy",
+        )
+
+    def _refuse_video(self, decision: Decision, why: str) -> NoReturn:
+        record({"event": "refused", **asdict(decision), "reason": why, "policy": self.hash})
+        about = f"by the rule '{decision.rule}' of the policy '{self.name}' ({self.version})"
+        raise RefusedError(f"the video is refused {about}: {why}", decision)
+
     def _decide_safely(self, text: str, which: str) -> Decision:
         """Decide of one text; a policy that fails refuses it."""
         try:
@@ -155,7 +181,9 @@ class Policy:
         raise RefusedError(self._reason(decision), decision)
 
 
-NO_POLICY = Policy("none", "", 1.0, (), {}, {}, uploads=UploadRules("allow", "allow"), off=True)
+NO_POLICY = Policy(
+    "none", "", 1.0, (), {}, {}, uploads=UploadRules("allow", "allow"), near_copies=CopyRule("allow"), off=True
+)
 
 
 @cache
@@ -219,6 +247,7 @@ def _policy(changes: Mapping[str, Any], folder: Path) -> Policy:
         _swapped(word for row in content["rule"] for group in row["all"] for word in words_of(group)),
         read_output_rules(changes.get("output", content.get("output", {})), folder),
         read_upload_rules(changes.get("uploads", content.get("uploads", {}))),
+        near_copies=read_copy_rule(changes.get("near_copies", {})),
     )
 
 

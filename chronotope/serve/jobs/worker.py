@@ -193,14 +193,16 @@ def _make(generator: Generator, task: Task, connection: Connection) -> dict[str,
                 connection.send(Answer("preview"))
             shown = time.monotonic()
 
-    stream = generator.stream(plan, order.seed, report, watch)
+    refusing = generator.policy.near_copies.action == "refuse"  # then nothing is shown before all of it is judged
+    stream = generator.stream(plan, order.seed, report, None if refusing else watch)
     origin = {**stream.origin, **typed, "expand": order.expand}
     with Delivery(task.output, stream.fps, origin, composite=bool(order.files), policy=generator.policy) as delivery:
         for piece in stream.pieces:
             for frame in piece:
                 delivery.add(frame)
             connection.send(Answer("step", total, total))  # decoding goes on
-        delivery.finish({**origin, "seconds": {part: round(took, 3) for part, took in stream.seconds.items()}})
+        took = {part: round(seconds, 3) for part, seconds in stream.seconds.items()}
+        delivery.finish({**origin, **stream.found(), "seconds": took})
     for path in (task.preview, sidecar(task.preview)):
         path.unlink(missing_ok=True)
     return {
@@ -212,5 +214,5 @@ def _make(generator: Generator, task: Task, connection: Connection) -> dict[str,
         "told": told,
         "seed": order.seed,
         "notes": notes,
-        "took": {part: round(seconds, 3) for part, seconds in stream.seconds.items()},
+        "took": took,
     }
