@@ -60,6 +60,7 @@ class Service:
     threads: int | None = None
     shown: Sequence[Path] = ()  # folders that the page shows, and that nothing is written into
     policy: Path | None = None
+    batch: int = 1  # jobs that a worker samples at once, see `Pool`
 
     def __post_init__(self) -> None:
         self._exits = contextlib.ExitStack()
@@ -87,6 +88,7 @@ class Service:
                 self._remove_output,
                 self.threads,
                 self.limits.step_seconds,
+                self.batch,
             )
             self.pool.start()
             exits.callback(self.pool.stop)

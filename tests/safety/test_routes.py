@@ -17,7 +17,7 @@ from chronotope.request import TASKS
 from chronotope.safety.deliver import NotDeliveredError
 from chronotope.safety.verify import verify
 from chronotope.serve import app as serve
-from chronotope.serve.jobs.worker import Task, _answer
+from chronotope.serve.jobs.worker import Answer, Task, _Maker
 from chronotope.serve.order import Order
 from chronotope.serve.service import Service
 from chronotope.simulate import server as simulate
@@ -225,8 +225,11 @@ class _Connection:
     def poll(self) -> bool:
         return False
 
-    def send(self, answer: Any) -> None:
-        del answer
+    def __init__(self) -> None:
+        self.answers: list[Answer] = []
+
+    def send(self, answer: Answer) -> None:
+        self.answers.append(answer)
 
 
 ORDERS: dict[str, dict[str, Any]] = {
@@ -247,11 +250,10 @@ def test_the_service_delivers_no_job_without_keys(task: str, model: Path, clip: 
     order = Order(((0.0, "a red ball"),), steps=1, **asked, **ORDERS[task])
     paths = {"clip": clip, "still": folder / "still.png"}
     output = folder / f"made.{'png' if order.picture else 'mp4'}"
-    answer = _answer(
-        Generator.load(model),
-        Task("job", order, paths, output, folder / "made.preview.webp"),
-        _Connection(),  # type: ignore[arg-type]
-    )
+    connection = _Connection()
+    made = Task("job", order, paths, output, folder / "made.preview.webp")
+    _Maker(Generator.load(model), connection).make([made])  # type: ignore[arg-type]
+    answer = connection.answers[-1]
     assert answer.kind == "failed" and "failed" in answer.message and str(folder.parent) not in answer.message
     assert not list(folder.glob("made*"))
 

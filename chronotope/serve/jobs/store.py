@@ -11,7 +11,7 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -213,14 +213,14 @@ class Store:
         query += "DESC LIMIT ?" if descending else "ASC LIMIT ?"
         return [_job(row) for row in self._rows(query, [*values, *([] if after is None else [after]), limit])]
 
-    def claim(self) -> Job | None:
-        """Take the next job: the first of the owner who has waited longest for a start."""
+    def claim(self, accept: Callable[[Job], bool] = lambda job: True) -> Job | None:
+        """Take the next job: the first of the owner who has waited longest for a start. None if it is not accepted."""
         with self._transaction() as connection:
             row = connection.execute(
                 "SELECT id FROM jobs WHERE state = 'queued' ORDER BY "
                 f"(SELECT max(started) FROM jobs AS others WHERE others.owner = jobs.owner), {_RANK} LIMIT 1"
             ).fetchone()
-            if row is None:
+            if row is None or not accept(_job(connection.execute(_BY_ID, row).fetchone())):
                 return None
             connection.execute("UPDATE jobs SET state = 'in_progress', started = ? WHERE id = ?", (time.time(), row[0]))
             return _job(connection.execute(_BY_ID, row).fetchone())
