@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Answer", "Task", "count_gpus", "work"]
 
 T = TypeVar("T")
-PREVIEW_SECONDS = 1.0  # between two pictures of a video that is being made
+PREVIEW_SECONDS = 1.0  # between two pictures of what is being made
 
 
 @dataclass(frozen=True)
@@ -252,7 +252,8 @@ class _Maker:
 
         plans, seeds = [one.plan for one in group], [task.order.seed for task in tasks]
         try:
-            return sample_plans(self._generator, plans, seeds, report, [self._watch(task) for task in tasks])
+            watches = [self._watch(task, len(tasks)) for task in tasks]
+            return sample_plans(self._generator, plans, seeds, report, watches)
         except _CancelledError:
             return alone  # nothing is sampled for jobs that are not wanted
         except RoundingError:
@@ -263,15 +264,15 @@ class _Maker:
                 raise _BrokenError from problem
         return alone
 
-    def _watch(self, task: Task) -> Callable[[Callable[[], Any]], None]:
-        """Return a function that stores a preview about once a second."""
+    def _watch(self, task: Task, count: int = 1) -> Callable[[Callable[[], Any]], None]:
+        """Return a function that stores a preview, one of `count` that share about one a second."""
         from chronotope.safety.deliver import deliver
 
         shown = -math.inf
 
         def watch(glance: Callable[[], Any]) -> None:
             nonlocal shown
-            if time.monotonic() - shown >= PREVIEW_SECONDS:
+            if time.monotonic() - shown >= count * PREVIEW_SECONDS:
                 deliver(task.preview, [glance()], 1, {"program": PROGRAM, "task": "unfinished"})
                 self._connection.send(Answer("preview", task.id))
                 shown = time.monotonic()
