@@ -51,7 +51,7 @@ test-all: setup check  ## the slow, end-to-end, GPU and mutation tests too
 	$(TEST_SETTINGS) $(BIN)/python -m pytest -n 2 --dist loadfile -m "" $(ARGS)
 
 studio:  ## check and build the page of the service again, from studio/ (needs node)
-	cd studio && npm install --silent && npm run check && npm run build
+	cd studio && npm ci --silent && npm run check && npm run build
 
 demo: setup  ## videos from prompts and a photo, in out/demo/index.html
 	bash runs/demo.sh

@@ -1,7 +1,8 @@
-"""The service under measure: python -m benchmarks.service {speed,kills,load}; writes benchmarks/service.json
+"""The service under measure: python -m benchmarks.service {speed,batch,kills,load}; writes benchmarks/service.json
 
 speed   how fast a request is acknowledged while sampling runs, when the first step is shown, and jobs a second against
         one `chronotope generate` process a job: the shipped model
+batch   jobs a second, and processor seconds a job, where a worker samples four jobs at once: the shipped model
 kills   kill -9 of the server, of its worker or of both at random moments, with eight clients: a random model
 load    clients that ask for more than the service can do: a random model
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
 import http.client
 import json
 import os
@@ -38,6 +40,7 @@ PROMPT = "a red ball moves to the right"
 CLIENTS = 8
 SMALL = {"steps": 2, "num_frames": 8}
 ROUNDS, JOBS = 4, 4  # of the comparison with processes
+BATCH = 4
 OUTSTANDING = 3  # jobs of a client that have not ended
 GONE = (OSError, urllib.error.URLError, http.client.HTTPException, json.JSONDecodeError)
 
@@ -116,6 +119,64 @@ def _first_step(server: Program, seed: int) -> float:
     seconds = time.perf_counter() - began
     server.wait(name)
     return seconds
+
+
+# Batches
+
+
+def batch(folder: Path) -> dict[str, Any]:
+    """Compare a service that samples jobs one by one with one that samples four at once, in turns."""
+    servers = {size: Program(folder / f"jobs{size}", "small", "--batch", str(size)) for size in (1, BATCH)}
+    seconds = {size: list[float]() for size in servers}
+    cpu = {size: list[float]() for size in servers}
+    first = {size: list[float]() for size in servers}
+    try:
+        for server in servers.values():
+            server.wait(call(server.url, "POST", "/v1/generations", order(0))[2]["id"])
+        for turn in range(ROUNDS):
+            for size, server in servers.items():
+                spent, began = _spent(server), time.perf_counter()
+                seeds = range(BATCH * turn, BATCH * (turn + 1))
+                names = [call(server.url, "POST", "/v1/generations", order(seed))[2]["id"] for seed in seeds]
+                for name in names:
+                    assert server.wait(name, 600)["status"] == "completed"
+                    first[size] += [time.perf_counter() - began] if name == names[0] else []
+                seconds[size].append(time.perf_counter() - began)
+                cpu[size].append(_spent(server) - spent)
+                say(f"batch {size}: {BATCH / seconds[size][-1]:.3f} jobs a second, {cpu[size][-1] / BATCH:.2f} s a job")
+        hashes = [_hashes(folder / f"jobs{size}") for size in servers]
+    finally:
+        for server in servers.values():
+            server.kill()
+    return {
+        "jobs": ROUNDS * BATCH,
+        "equal_videos": len(hashes[0] & hashes[1]),
+        **{
+            f"batch_{size}": {
+                "jobs_per_second": round(BATCH / statistics.median(seconds[size]), 3),
+                "cpu_seconds_a_job": round(statistics.median(cpu[size]) / BATCH, 2),
+                "first_video_seconds": round(statistics.median(first[size]), 1),
+            }
+            for size in servers
+        },
+    }
+
+
+def _spent(server: Program) -> float:
+    """Return the processor seconds of the workers of a server."""
+    ticks = 0
+    for number in server.workers():
+        fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _hashes(folder: Path) -> set[str]:
+    """Return the hashes of the frames of all videos of a service."""
+    return {
+        hashlib.sha256(b"".join(frame.tobytes() for frame in video.stream(path))).hexdigest()
+        for path in (folder / "outputs").glob("*.mp4")
+    }
 
 
 # Kills
@@ -293,7 +354,7 @@ def _memory(server: Program) -> int:
 def main() -> None:
     """Run one part and store its numbers beside those of the others."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", choices=("speed", "kills", "load"))
+    parser.add_argument("part", choices=("speed", "batch", "kills", "load"))
     parser.add_argument("--minutes", type=float, default=20, help="the longest time of kills and load")
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--out", type=Path, default=OUT)
@@ -301,6 +362,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         parts = {
             "speed": lambda: speed(Path(name)),
+            "batch": lambda: batch(Path(name)),
             "kills": lambda: kills(Path(name), chosen.minutes, chosen.kills),
             "load": lambda: load(Path(name), chosen.minutes),
         }

@@ -119,7 +119,7 @@ def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Pa
     type=Number(),
     metavar="0..1",
     help="How much of the clip may change. Of 100 clips edited to another colour, 39 changed at 0.6, 75 at 0.8 and "
-    "all at 1; the higher, the less of the scene is kept.  [default: edit 0.6; retake 1; connect 0.4]",
+    "all at 1; the higher, the less of the scene is kept.  [default: edit 0.9; retake 1; connect 0.4]",
 )
 @option("--retake", type=FILE, metavar="FILE", help="Remake a part of this video; a larger --size paints around it.")
 @option(

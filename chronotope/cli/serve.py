@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["play", "serve"]
 
 MAX_WORKERS = 16
+MAX_BATCH = 64
+GPU_BATCH = 4
 MIN_TOKEN = 16  # characters
 ALLOW_HOST = option(
     "--allow-host",
@@ -30,7 +32,7 @@ ALLOW_HOST = option(
 @click.command(
     cls=Command,
     sections={
-        "service": ["model", "folder", "workers", "show"],
+        "service": ["model", "folder", "workers", "batch", "show"],
         "who may use it": ["host", "port", "token_file", "allow_host"],
         "limits": ["keep_days", "quota", "step_minutes", "policy"],
     },
@@ -51,6 +53,13 @@ ALLOW_HOST = option(
     type=click.IntRange(min=1, max=MAX_WORKERS),
     metavar="N",
     help="Processes that hold the model.  [default: one a GPU; 1 without]",
+)
+@option(
+    "--batch",
+    type=click.IntRange(min=1, max=MAX_BATCH),
+    metavar="N",
+    help="Waiting jobs of one size and one set of settings that are sampled at once, with the same videos.  "
+    "[default: 4 on a GPU; 1 without]",
 )
 @option(
     "--show",
@@ -99,6 +108,7 @@ def serve(
     model: str,
     folder: Path,
     workers: int | None,
+    batch: int | None,
     show: tuple[Path, ...],
     host: str,
     port: int,
@@ -133,7 +143,9 @@ def serve(
         raise UsageError(f"--show {missing}: there is no such folder")
     threads = ctx.parent.params.get("threads") if ctx.parent else None
     limits = Limits(keep_days=keep_days, stored_bytes=round(quota * 1e9), step_seconds=60 * step_minutes)
-    service = Service(folder, model, _devices(workers), limits, threads, show, policy)
+    devices = _devices(workers)
+    batch = batch or (1 if "cpu" in devices else GPU_BATCH)
+    service = Service(folder, model, devices, limits, threads, show, policy, batch)
 
     def started(address: str) -> None:
         if service.recovered:

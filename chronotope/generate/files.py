@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +18,20 @@ from chronotope.media.picture import Frame
 from chronotope.prompt import Prompt
 from chronotope.request import Choices, Defaults, InputFile, Inputs, Mask, Request, Task
 
-__all__ = ["FileRequest", "check_memory", "read_image"]
+__all__ = ["ExpectedFile", "FileRequest", "check_memory", "read_image"]
 
 COPIES = 3  # of the frames of a clip are in memory at most: as read, fitted to the size, and put back into the video
 MAX_COLOUR = 48  # levels between the channels of a grey pixel after compression
 
 Note = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class ExpectedFile:
+    """What is known of a clip that is still to be made."""
+
+    square_size: tuple[int, int]
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -42,6 +51,7 @@ class FileRequest(Choices):
     mask: Path | None = None
     to_picture: bool = False
     typed: str = ""
+    expected: Mapping[Path, ExpectedFile] = field(default_factory=dict)
 
     def read(self, defaults: Defaults, geometry: Geometry, note: Note = lambda sentence: None) -> Request:
         """Return the request, every file read; sizes and lengths that are left open follow the inputs.
@@ -57,7 +67,9 @@ class FileRequest(Choices):
         """
         fps = self.fps or defaults.fps
         return self._request(
-            defaults, geometry, self._inputs(fps, _one_pixel, _clip_of_one_pixel(fps), _mask_of_one_pixel)
+            defaults,
+            geometry,
+            self._inputs(fps, _one_pixel, partial(self._clip_of_one_pixel, fps=fps), _mask_of_one_pixel),
         )
 
     def _request(self, defaults: Defaults, geometry: Geometry, inputs: Inputs) -> Request:
@@ -94,7 +106,7 @@ class FileRequest(Choices):
         source = self.clip or (self.images[0] if self.images and self.task == "loop" else None)
         if self.size or source is None:
             return self.size or default
-        source_width, source_height = video.probe(source).square_size
+        source_width, source_height = self._probe(source).square_size
         if source_width <= default[0] and source_height <= default[1]:
             return source_width, source_height
         scale = math.sqrt(default[0] * default[1] / (source_width * source_height))
@@ -134,6 +146,12 @@ class FileRequest(Choices):
         return last_beat + length
 
     # Files
+
+    def _probe(self, path: Path) -> ExpectedFile | video.VideoInfo:
+        return self.expected.get(path) or video.probe(path)
+
+    def _clip_of_one_pixel(self, path: Path, fps: float) -> Frames:
+        return np.zeros((max(1, round(self._probe(path).seconds * fps)), 1, 1, 3), np.uint8)
 
     def _read_inputs(self, fps: float, note: Note) -> Inputs:
         """Read every file at this frame rate, with pixels that are square, as players show it."""
@@ -175,7 +193,7 @@ class FileRequest(Choices):
         """Return whether a --retake only has the surroundings of its clip to fill."""
         if self.mask or self.start is not None or self.stop is not None:
             return False
-        width, height = video.probe(clip).square_size
+        width, height = self._probe(clip).square_size
         if self.size is None or (self.size[0] <= width and self.size[1] <= height):
             raise UsageError(
                 f"say what to remake: a span (--from 1 --to 2), a --mask, or a --size larger than {width}x{height}"
@@ -231,7 +249,3 @@ def _one_pixel(path: Path) -> Frame:
 def _mask_of_one_pixel(path: Path) -> Mask:
     del path
     return np.ones((1, 1, 1), bool)
-
-
-def _clip_of_one_pixel(fps: float) -> Callable[[Path], Frames]:
-    return lambda path: np.zeros((max(1, round(video.probe(path).seconds * fps)), 1, 1, 3), np.uint8)

@@ -25,7 +25,7 @@ __all__ = ["Encode", "Layout", "dissolve", "lay_out_inputs"]
 
 Encode = Callable[[AnyFrames, Sequence[Slice]], Tensor]
 MAX_RESIZED_SIDE = 32_767  # of OpenCV
-CONNECT_STRENGTH, EDIT_STRENGTH, RETAKE_STRENGTH = 0.4, 0.6, 1.0  # where the request gives none
+CONNECT_STRENGTH, EDIT_STRENGTH, RETAKE_STRENGTH = 0.4, 0.9, 1.0  # where the request gives none
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,9 @@ __all__ = [
     "WEIGHTS",
     "Generation",
     "Generator",
+    "Sampled",
     "Stream",
+    "Watch",
     "find_model",
     "load_autoencoder",
     "model_description",
@@ -62,6 +64,14 @@ MAX_NAMED = 8  # characters that a note names
 
 
 Watch = Callable[[Callable[[], Picture]], None]  # takes a function that decodes a frame as it is so far
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """The latents of a plan of one window, and the seconds that sampling them took."""
+
+    latents: Tensor
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -356,11 +366,13 @@ class Generator:
         seed: int = 0,
         report: Callable[[int], None] = lambda step: None,
         watch: Watch | None = None,
+        sampled: Sampled | None = None,
     ) -> Stream:
         """Generate a video piece by piece: it is decoded while it is sampled, and finished frames are not held.
 
         `report(step)` is called after each step; an exception that it raises stops the work. `watch` is called then
         too, with a function that decodes how a frame from the middle looks so far; the video does not depend on it.
+        `sampled` is what `together.sample_plans` returned for this plan and seed: it is decoded alone.
         """
         if not isinstance(plan, Plan):
             raise UsageError(f"stream takes what plan() returns, got {described(plan)}")
@@ -383,8 +395,11 @@ class Generator:
             "generated_by_ai": True,
         }
         seconds = {"sampling": 0.0, "decoding": 0.0}
+        if sampled is not None:
+            seconds["sampling"] = sampled.seconds
         copies = CopyWatch(self.policy, self.comparison, self._clips_at_hand, plan.canvas.fps, plan.layout.new_frames)
-        pieces = copies.pieces(self._pieces(plan, seed, report, seconds, watch))
+        latents = self._fill(plan, seed, report, seconds, watch, sampled)
+        pieces = copies.pieces(self._pieces(plan, latents, seconds))
         return Stream(pieces, plan.canvas.fps, origin, seconds, copies.found)
 
     def _clips_at_hand(self) -> Comparison | None:
@@ -392,12 +407,10 @@ class Generator:
         self.comparison = clips_at_hand(self.folder, self.adapters, self.autoencoder)
         return self.comparison
 
-    def _pieces(
-        self, plan: Plan, seed: int, report: Callable[[int], None], seconds: dict[str, float], watch: Watch | None
-    ) -> Iterator[AnyFrames]:
-        """Sample, decode and insert the known frames; adds up the seconds of each part."""
+    def _pieces(self, plan: Plan, latents: Iterator[Tensor], seconds: dict[str, float]) -> Iterator[AnyFrames]:
+        """Decode the latents while they are sampled, and insert the known frames; adds up the seconds of each part."""
         canvas = plan.canvas
-        decoded = self._decode(self._fill(plan, seed, report, seconds, watch), canvas)
+        decoded = self._decode(latents, canvas)
         cropped = (frames[:, : canvas.height, : canvas.width].cpu().numpy() for frames in decoded)
         pieces = plan.layout.finish(cropped, self.geometry.cell)
         while True:
@@ -410,7 +423,13 @@ class Generator:
             yield piece
 
     def _fill(
-        self, plan: Plan, seed: int, report: Callable[[int], None], seconds: dict[str, float], watch: Watch | None
+        self,
+        plan: Plan,
+        seed: int,
+        report: Callable[[int], None],
+        seconds: dict[str, float],
+        watch: Watch | None,
+        sampled: Sampled | None,
     ) -> Iterator[Tensor]:
         """Yield the latents of a canvas window by window; the first uses the seed itself, the others derived seeds."""
         sampling, channels = plan.sampling, self.autoencoder.config.channels
@@ -418,6 +437,8 @@ class Generator:
         stabilize = ColourStabilizer(deviation[:channels] if len(deviation) > 1 else deviation.expand(channels))
 
         def fill(part: Canvas, number: int) -> Tensor:
+            if sampled is not None:
+                return stabilize(sampled.latents, part)
             own_seed = seed if number == 0 else int(np.random.SeedSequence((seed, number)).generate_state(1)[0])
             scaled = replace(sampling, guidance=replace(sampling.guidance, scale=plan.scales[number]))
             steps_before, started = number * sampling.num_steps, time.perf_counter()
@@ -427,7 +448,7 @@ class Generator:
 
             def watch_step(latents: Tensor) -> None:
                 if watch is not None:
-                    watch(partial(self._glance, latents, part))
+                    watch(partial(self.glance, latents, part))
 
             model = self.networks[1], self.tokenizer, self.flow, self.geometry
             filled = sample(*model, part, scaled, own_seed, report_step, watch_step if watch else None)
@@ -436,7 +457,7 @@ class Generator:
 
         return rollout(plan.canvas, plan.windows, plan.history, fill)
 
-    def _glance(self, latents: Tensor, canvas: Canvas) -> Picture:
+    def glance(self, latents: Tensor, canvas: Canvas) -> Picture:
         """Decode a frame from the middle of latents that are still noisy, without its neighbours."""
         place = len(canvas.slices) // 2
         grid = latents[place].to(self.dit.patch_in.weight.device)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -54,6 +54,15 @@ class Plan:
     def window_slices(self) -> int:
         """Slices of the largest window."""
         return max((span.stop - span.first for span in self.windows), default=0)
+
+    @property
+    def kind(self) -> Hashable:
+        """What plans have in common that one pass of the network can sample; None for a plan that is sampled alone."""
+        canvas = self.canvas
+        if len(self.windows) != 1 or self.window_slices < len(canvas.slices):
+            return None
+        scaled = replace(self.sampling, guidance=replace(self.sampling.guidance, scale=self.scales[0]))
+        return canvas.slices, canvas.height, canvas.width, canvas.fps, canvas.cycle, canvas.order, scaled
 
     def settings(self) -> dict[str, Any]:
         """Return the settings that are written into a file's tags; of pictures and masks only their times."""

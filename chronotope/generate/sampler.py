@@ -6,7 +6,7 @@ content (l = r) does not move. On a cycle the order of the slices is rotated at 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from chronotope.errors import UsageError
+from chronotope.errors import ChronotopeError, UsageError
 from chronotope.flow.guidance import Guidance
 from chronotope.flow.path import FlowConfig, balance, interpolate, to_clean, to_velocity
 from chronotope.flow.solvers import SOLVERS, SolverName
@@ -27,11 +27,25 @@ from chronotope.models.dit import DiT, PackedTokens
 from chronotope.models.packing import Sample, pack, row_signals, rows_of
 from chronotope.models.patches import patchify, unpatchify
 from chronotope.models.refinement import Grid
-from chronotope.models.text import TextTokenizer
+from chronotope.models.text import TextTokenizer, TextTokens
 
-__all__ = ["Sampling", "keep", "sample"]
+__all__ = ["Network", "RoundingError", "Sampling", "keep", "sample", "sample_together"]
 
 GOLDEN_SECTION = 0.618034
+
+
+class RoundingError(ChronotopeError):
+    """Several canvases in one pass of the network have other values than each of them alone."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """What computes the velocity of a canvas."""
+
+    model: DiT
+    tokenizer: TextTokenizer
+    flow: FlowConfig
+    geometry: Geometry
 
 
 @dataclass(frozen=True)
@@ -49,7 +63,6 @@ class Sampling:
             raise UsageError(f"num_steps must be between 1 and 1000, got {self.num_steps}")
 
 
-@torch.no_grad()
 def sample(
     model: DiT,
     tokenizer: TextTokenizer,
@@ -70,66 +83,154 @@ def sample(
     """
     if bool(canvas.fixed.all()):
         return canvas.known.clone()
-    device = model.patch_in.weight.device
-    noise = starting_noise(tuple(canvas.known.shape), seed, sampling.enlargement, geometry.patch_size[1:])  # type: ignore[arg-type]
-    kept = len(past.slices) if past else 0
-    before, canvas = canvas.known[:kept], _after(canvas, kept)
-    known, noise = (patchify(latents, geometry.patch_size) for latents in (canvas.known, noise[kept:]))
-    level = canvas.level.reshape(-1, 1)
-    rest = torch.zeros_like(level) if canvas.rest is None else canvas.rest.reshape(-1, 1)
-    start = interpolate(flow.path, known, noise, level).to(device)
-    level, rest = level.to(device), rest.to(device)
-    times = schedule(sampling.num_steps, flow.shift).to(device)
 
-    rows, row = rows_of(level.view(canvas.level.shape), rest.view(canvas.level.shape))
-    negative = ((0.0, tokenizer.encode(sampling.negative_prompt)),)
+    def watch_first(latents: Sequence[Tensor]) -> None:
+        if watch is not None:
+            watch(latents[0])
 
-    @cache
-    def packed(guided: bool, rotation: int) -> tuple[PackedTokens, Tensor, tuple[int, ...], Tensor]:
-        """Return the canvas (with guidance twice), the rest level of its rows, its order in the pack, its text."""
-        conditional = canvas_sample(tokenizer, geometry, canvas, start, rows, row, rotation, bool(past))
-        actions = conditional.actions
-        # the actions of known slices are known, too
-        known_rows = rows[:, 1:2] == rows[:, 2:3]
-        left_out = {"texts": negative} if actions is None else {"actions": actions * known_rows}
-        samples = [conditional, replace(conditional, **left_out)] if guided else [conditional]
-        batch, arranged = pack(samples)
-        at_rest, _ = pack([replace(one, level=rows[:, 2]) for one in samples])
-        return batch, at_rest.level, arranged, model.encode_text(batch.text_tokens, batch.text_lengths)
+    network = Network(model, tokenizer, flow, geometry)
+    (filled,) = sample_together(network, (canvas,), sampling, (seed,), report, watch_first if watch else None, past)
+    return filled
 
-    implied: list[Tensor] = []
 
-    def pasts(count: int) -> tuple[tuple[Past, ...], ...]:
-        return ((past,) * count,) if past else ()
+@torch.no_grad()
+def sample_together(
+    network: Network,
+    canvases: Sequence[Canvas],
+    sampling: Sampling,
+    seeds: Sequence[int],
+    report: Callable[[int], None] = lambda step: None,
+    watch: Callable[[Sequence[Tensor]], None] | None = None,
+    past: Past | None = None,
+) -> list[Float[Tensor, "s c h w"]]:
+    """Do as `sample` for canvases of equal slices and size, in one pass of the network a step.
+
+    The latents are those that each canvas has alone: velocities of the first step, and of every other arrangement of
+    tokens, are compared with those of single passes. Raises `RoundingError` where a value differs. `past` is that of a
+    single canvas.
+    """
+    starts = [_start(network, canvas, sampling, seed, past) for canvas, seed in zip(canvases, seeds, strict=True)]
+    sizes = [len(one.noisy) for one in starts]
+    times = schedule(sampling.num_steps, network.flow.shift).to(starts[0].noisy.device)
+    implied: list[Tensor] = []  # the clean latents of the last evaluation
+    together = _velocity(network, starts, sampling, times, past, implied if watch else None)
+    alone = [_velocity(network, [one], sampling, times, past, None) for one in starts] if len(starts) > 1 else []
+    compared: set[tuple[bool, int]] = set()
 
     def velocity(noisy: Tensor, clock: Tensor) -> Tensor:
-        guided = sampling.guidance.active(float(clock))
-        batch, at_rest, arranged, text = packed(guided, _rotation(canvas, int((times > clock).sum())))
-        t = rest + (level - rest) * clock
-        scales = balance(flow, t)
-        scaled = (scales.scale_in * noisy).repeat(len(arranged), 1)
-        row_level = at_rest + (batch.level - at_rest) * clock
-        output = model(replace(batch, noisy=scaled, level=row_level), text, *pasts(len(arranged))).float()
-        predictions = [scales.skip * noisy + scales.scale_out * part for part in output.chunk(len(arranged))]
-        velocities = [to_velocity(flow.path, flow.prediction, prediction, noisy, t) for prediction in predictions]
-        if guided:
-            conditional, unconditional = (velocities[arranged.index(i)] for i in (0, 1))
-            result = sampling.guidance.combine(conditional, unconditional)
-        else:
-            result = velocities[0]
-        if watch is not None:
-            implied[:] = [to_clean(flow.path, "velocity", result, noisy, t)]
-        return result * (level - rest)  # by the chain rule: d noisy / d clock = d noisy / dt * dt / d clock
+        result = together(noisy, clock)
+        kind = sampling.guidance.active(float(clock)), _rotation(starts[0].canvas, int((times > clock).sum()))
+        if alone and kind not in compared:
+            compared.add(kind)
+            for single, part, expected in zip(alone, noisy.split(sizes), result.split(sizes), strict=True):
+                if not torch.equal(single(part, clock), expected):
+                    raise RoundingError(f"{len(starts)} videos of this size in one pass round differently from one")
+        return result
+
+    def latents_of(tokens: Tensor) -> list[Tensor]:
+        parts = zip(starts, tokens.split(sizes), strict=True)
+        return [unpatchify(part, network.geometry.patch_size, *one.canvas.level.shape[1:]) for one, part in parts]
 
     def report_step(step: int) -> None:
         report(step)
         if watch is not None:
-            watch(unpatchify(implied[0].cpu(), geometry.patch_size, *canvas.level.shape[1:]))
+            watch(latents_of(implied[0].cpu()))
 
-    final = SOLVERS[sampling.solver](velocity, start, times, report_step).cpu()
-    final = torch.where(canvas.fixed.reshape(-1, 1), known, final)
-    filled = unpatchify(final, geometry.patch_size, *canvas.level.shape[1:])
-    return torch.cat([before, filled]) if kept else filled
+    noisy = torch.cat([one.noisy for one in starts])
+    final = SOLVERS[sampling.solver](velocity, noisy, times, report_step).cpu()
+    fixed = torch.cat([one.canvas.fixed.reshape(-1, 1) for one in starts])
+    final = torch.where(fixed, torch.cat([one.known for one in starts]), final)
+    filled = zip(starts, latents_of(final), strict=True)
+    return [torch.cat([one.before, latents]) if len(one.before) else latents for one, latents in filled]
+
+
+@dataclass(frozen=True)
+class _Start:
+    """A canvas at the beginning of sampling, without the slices of its past, which are `before`."""
+
+    canvas: Canvas
+    before: Float[Tensor, "s c h w"]
+    known: Float[Tensor, "v p"]
+    noisy: Float[Tensor, "v p"]
+    level: Float[Tensor, "v 1"]
+    rest: Float[Tensor, "v 1"]
+
+
+def _start(network: Network, canvas: Canvas, sampling: Sampling, seed: int, past: Past | None) -> _Start:
+    """Mix the known content of a canvas with the noise of a seed."""
+    patch_size, device = network.geometry.patch_size, network.model.patch_in.weight.device
+    noise = starting_noise(tuple(canvas.known.shape), seed, sampling.enlargement, patch_size[1:])  # type: ignore[arg-type]
+    kept = len(past.slices) if past else 0
+    before, canvas = canvas.known[:kept], _after(canvas, kept)
+    known, noise = (patchify(latents, patch_size) for latents in (canvas.known, noise[kept:]))
+    level = canvas.level.reshape(-1, 1)
+    rest = torch.zeros_like(level) if canvas.rest is None else canvas.rest.reshape(-1, 1)
+    noisy = interpolate(network.flow.path, known, noise, level).to(device)
+    return _Start(canvas, before, known, noisy, level.to(device), rest.to(device))
+
+
+def _velocity(
+    network: Network,
+    starts: Sequence[_Start],
+    sampling: Sampling,
+    times: Tensor,
+    past: Past | None,
+    implied: list[Tensor] | None,
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return the guided velocity of all tokens of canvases; it leaves in `implied` the clean latents that it implies.
+
+    The pack holds every canvas, and with guidance every canvas once more with what guidance leads away from.
+    """
+    model, tokenizer, flow, geometry = network.model, network.tokenizer, network.flow, network.geometry
+    level, rest = torch.cat([one.level for one in starts]), torch.cat([one.rest for one in starts])
+    negative = ((0.0, tokenizer.encode(sampling.negative_prompt)),)
+    grids = [one.canvas.level.shape for one in starts]
+    rows = [rows_of(one.level.view(grid), one.rest.view(grid)) for one, grid in zip(starts, grids, strict=True)]
+    count, sizes = len(starts), [len(one.noisy) for one in starts]
+
+    @cache
+    def packed(guided: bool, rotation: int) -> tuple[PackedTokens, Tensor, tuple[int, ...], Tensor]:
+        """Return the canvases (with guidance twice), the rest level of their rows, their order, their text."""
+        samples = [
+            canvas_sample(tokenizer, geometry, one.canvas, one.noisy, *found, rotation, bool(past))
+            for one, found in zip(starts, rows, strict=True)
+        ]
+        levels = [found for found, _ in rows]
+        if guided:
+            samples += [_left_out(one, found, negative) for one, found in zip(samples, levels, strict=True)]
+        batch, arranged = pack(samples)
+        at_rest, _ = pack([replace(one, level=levels[i % count][:, 2]) for i, one in enumerate(samples)])
+        return batch, at_rest.level, arranged, model.encode_text(batch.text_tokens, batch.text_lengths)
+
+    def velocity(noisy: Tensor, clock: Tensor) -> Tensor:
+        guided = sampling.guidance.active(float(clock))
+        batch, at_rest, arranged, text = packed(guided, _rotation(starts[0].canvas, int((times > clock).sum())))
+        t = rest + (level - rest) * clock
+        scales = balance(flow, t)
+        pieces = (scales.scale_in * noisy).split(sizes)
+        scaled = torch.cat([pieces[i % count] for i in arranged])
+        row_level = at_rest + (batch.level - at_rest) * clock
+        pasts = ((past,) * len(arranged),) if past else ()
+        output = model(replace(batch, noisy=scaled, level=row_level), text, *pasts).float()
+        outputs = output.split([sizes[i % count] for i in arranged])
+        place = [arranged.index(i) for i in range(len(arranged))]
+        parts = [torch.cat([outputs[j] for j in place[k : k + count]]) for k in range(0, len(place), count)]
+        predictions = [scales.skip * noisy + scales.scale_out * part for part in parts]
+        velocities = [to_velocity(flow.path, flow.prediction, prediction, noisy, t) for prediction in predictions]
+        result = sampling.guidance.combine(*velocities) if guided else velocities[0]
+        if implied is not None:
+            implied[:] = [to_clean(flow.path, "velocity", result, noisy, t)]
+        return result * (level - rest)  # by the chain rule: d noisy / d clock = d noisy / dt * dt / d clock
+
+    return velocity
+
+
+def _left_out(one: Sample, rows: Float[Tensor, "r k"], negative: tuple[tuple[float, TextTokens], ...]) -> Sample:
+    """Return what guidance leads away from: the sample without its actions, or with the negative prompt."""
+    if one.actions is None:
+        return replace(one, texts=negative)
+    known_rows = rows[:, 1:2] == rows[:, 2:3]  # the actions of known slices are known, too
+    return replace(one, actions=one.actions * known_rows)
 
 
 def canvas_sample(

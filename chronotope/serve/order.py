@@ -297,7 +297,12 @@ FIELDS: dict[str, Field] = {
         ("images", "input_reference", "image_reference"),
     ),
     "at": Field(_numbers, {"type": "array"}, "Time in seconds of each picture."),
-    "video": Field(_media, _MEDIA, "The clip that the task works on.", ("video_reference", "first_video")),
+    "video": Field(
+        _media,
+        _MEDIA,
+        "The clip that the task works on; a video that is still being made is waited for.",
+        ("video_reference", "first_video"),
+    ),
     "into": Field(_media, _MEDIA, "The second clip of connect.", ("second_video",)),
     "mask": Field(_media, _MEDIA, "Where a retake remakes: white in a picture or clip."),
     "strength": Field(_number, _NUMBER, "How much of a clip may change, 0 to 1."),

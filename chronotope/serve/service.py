@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from chronotope.errors import FileProblem, UsageError
+from chronotope.generate.files import ExpectedFile
 from chronotope.generate.stored.folders import find_model
 from chronotope.media.picture import sidecar
 from chronotope.request import InputFile
@@ -63,6 +64,7 @@ class Service:
     threads: int | None = None
     shown: Sequence[Path] = ()  # folders that the page shows, and that nothing is written into
     policy: Path | None = None
+    batch: int = 1  # jobs that a worker samples at once, see `Pool`
 
     def __post_init__(self) -> None:
         self._exits = contextlib.ExitStack()
@@ -90,6 +92,7 @@ class Service:
                 self._remove_output,
                 self.threads,
                 self.limits.step_seconds,
+                self.batch,
             )
             self.pool.start()
             exits.callback(self.pool.stop)
@@ -147,13 +150,14 @@ class Service:
         self._check_policy(order)
         self._check_quota(owner)
         name, files = new_id(kind), list[StoredFile]()
+        sources = self._sources(owner, media)
         try:
-            order = self._store_media(owner, name, order, media, files)
+            order = self._store_media(owner, name, order, media, files, sources)
             self.limits.check_order(order)
             self._check_files(order, files)
-            asked = order.to_json() | self._expected(order, files) | {"model": self._model()}
+            asked = order.to_json() | self._expected(order, files, sources) | {"model": self._model()}
             job = Job(0, name, owner, kind, "queued", asked, remixed_from, time.time(), None, None, 0, None, None)
-            made = self.store.add(job, files, key, digest)
+            made = self.store.add(job, files, key, digest, list(sources))
         except sqlite3.IntegrityError as problem:
             self._unlink(files)
             raise StoreProblem(f"the job could not be stored ({problem}); try again") from None
@@ -232,12 +236,26 @@ class Service:
         if free < self.limits.free_bytes:
             raise StoreProblem("the disk of this server is full; try again when its owner has made room")
 
+    def _sources(self, owner: str, media: Mapping[str, Any]) -> dict[str, Job]:
+        """Return the jobs among the clips of an order that have not ended: the order waits for their outputs."""
+        named = [value for name in ("video", "into") if isinstance(value := media.get(name), str)]
+        jobs = [job for job in map(self.store.get, named) if job and job.owner == owner and job.kind == "video"]
+        return {job.id: job for job in jobs if not job.ended}
+
     def _store_media(
-        self, owner: str, job: str, order: Order, media: Mapping[str, Any], files: list[StoredFile]
+        self,
+        owner: str,
+        job: str,
+        order: Order,
+        media: Mapping[str, Any],
+        files: list[StoredFile],
+        sources: Mapping[str, Job],
     ) -> Order:
         """Save or link every file of an order, append them to `files`, and return the order with their identifiers."""
 
         def stored(param: str, value: str | Upload) -> str:
+            if param in ("video", "into") and isinstance(value, str) and value in sources:
+                return value
             files.append(self._store_input(owner, job, param, value))
             return files[-1].id
 
@@ -267,18 +285,20 @@ class Service:
                 return self.input_path(file), file.suffix
         elif job := self.store.get(name):
             if job.owner == owner and job.state != "completed":
-                raise FieldError(
-                    param, f"the {job.kind} {name} is {job.state}; wait until it is completed", "not_completed"
-                )
+                raise FieldError(param, f"the {job.kind} {name} is {job.state}; name a completed one", "not_completed")
             if job.owner == owner:
                 path = self.output_path(job)
                 return path, path.suffix
         raise MissingError(param, f"there is no file or video '{shown_name(name)}'", "not_found")
 
-    def _expected(self, order: Order, files: Sequence[StoredFile]) -> dict[str, Any]:
+    def _expected(self, order: Order, files: Sequence[StoredFile], sources: Mapping[str, Job]) -> dict[str, Any]:
         """Check an order with placeholders for its files; return the size and length that the video will have."""
         facts = self.facts
-        request = order.request({file.id: self.input_path(file) for file in files}, facts.defaults.fps)
+        paths = {file.id: self.input_path(file) for file in files}
+        paths |= {name: self.output_path(job) for name, job in sources.items()}
+        request = order.request(paths, facts.defaults.fps)
+        expected = {paths[name]: _expected_file(job) for name, job in sources.items()}
+        request = replace(request, expected=expected)
         asked = request.preview(facts.defaults, facts.geometry)
         self.limits.check_request(asked, facts)
         width, height = facts.size_of(asked)
@@ -360,7 +380,7 @@ class Service:
                 f"'{self.facts.name}' ({self.facts.identity}); send the request again",
                 "model_changed",
             )
-        order = self.order_of(job)
+        order = self._adopt(job)
         paths = {}
         for name in order.files:
             file = self.store.file(name)
@@ -368,6 +388,28 @@ class Service:
                 raise FileProblem(f"the file {name} is gone")
             paths[name] = self.input_path(file)
         return Task(job.id, order, paths, self.output_path(job), self.preview_path(job), self.policy)
+
+    def _adopt(self, job: Job) -> Order:
+        """Return the order of a job; outputs of jobs that it has waited for become input files of its own."""
+        order, files = self.order_of(job), list[StoredFile]()
+        own: dict[str, Any] = {}
+        for param in ("video", "into"):
+            name = getattr(order, param)
+            if name is None or self.store.file(name) is not None:
+                continue
+            source = self.store.get(name)
+            if source is None or source.state != "completed":
+                state = "was deleted" if source is None else "has failed"
+                raise FieldError(param, f"the video {name}, of which it was to be made, {state}", "source_lost")
+            files.append(self._store_input(job.owner, job.id, param, name))
+            own[param] = files[-1].id
+        if files:
+            try:
+                self.store.adopt(job.id, job.asked | own, files)
+            except BaseException:
+                self._unlink(files)
+                raise
+        return replace(order, **own)
 
     # Files on disk: every name is an identifier of ours, and none is a user's
 
@@ -426,6 +468,12 @@ class Service:
             self.store.delete_file(file.id)
         self._unlink(files)
         return len(ended) + len(files)
+
+
+def _expected_file(job: Job) -> ExpectedFile:
+    """Return the size and length that the output of a job will have."""
+    shown = job.asked["expected"]
+    return ExpectedFile((shown["width"], shown["height"]), shown["num_frames"] / shown["fps"])
 
 
 def _uptime() -> float:

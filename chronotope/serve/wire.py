@@ -135,6 +135,7 @@ def video_object(job: Job, model: str, progress: Progress, keep_seconds: float) 
         "seed": asked["seed"],
         "draft": bool(asked.get("draft")),
         "task": asked.get("task"),
+        "waits_for": [] if job.ended else [name for name in map(asked.get, ("video", "into")) if _is_job(name)],
         "num_frames": shown["num_frames"],
         "fps": shown["fps"],
         "step": progress.step,
@@ -142,6 +143,11 @@ def video_object(job: Job, model: str, progress: Progress, keep_seconds: float) 
         "previews": progress.previews,
         "notes": result.get("notes", []),
     }
+
+
+def _is_job(name: Any) -> bool:
+    """Whether an input is the output of a job that has not ended, which becomes a file when it has."""
+    return isinstance(name, str) and name.startswith("video_")
 
 
 def _job_error(job: Job) -> dict[str, Any] | None:

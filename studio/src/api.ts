@@ -17,6 +17,7 @@ export interface Job {
   seed: number;
   draft: boolean;
   task: string | null;
+  waits_for: string[]; // videos that are its clips and still being made
   num_frames: number;
   fps: number;
   step: number;
@@ -140,16 +141,10 @@ export function hasToken(): boolean {
   return sessionStorage.getItem(TOKEN) !== null;
 }
 
-export async function call(
-  method: string,
-  path: string,
-  body?: FormData | object,
-  key?: string, // by which a repeated request is the same job
-): Promise<Response> {
+export async function call(method: string, path: string, body?: FormData | object): Promise<Response> {
   const token = sessionStorage.getItem(TOKEN);
   const headers: Record<string, string> = token ? { Authorization: `Bearer ${token}` } : {};
   const options: RequestInit = { method, headers };
-  if (key) headers["Idempotency-Key"] = key;
   if (body instanceof FormData) options.body = body;
   else if (body) {
     headers["Content-Type"] = "application/json";
@@ -165,7 +160,7 @@ export async function call(
     const typed = await askToken();
     if (typed) {
       sessionStorage.setItem(TOKEN, typed);
-      return call(method, path, body, key);
+      return call(method, path, body);
     }
   }
   if (!answer.ok) {
@@ -250,8 +245,8 @@ export async function ready(): Promise<string> {
   }
 }
 
-export async function make(fields: Record<string, unknown>, key?: string): Promise<Job> {
-  return (await (await call("POST", "/v1/generations", fields, key)).json()) as Job;
+export async function make(fields: Record<string, unknown>): Promise<Job> {
+  return (await (await call("POST", "/v1/generations", fields)).json()) as Job;
 }
 
 export async function remix(id: string, fields: Record<string, unknown>): Promise<Job> {

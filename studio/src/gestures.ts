@@ -21,7 +21,7 @@ export const GESTURES = [
 export type Gesture = (typeof GESTURES)[number];
 export type Need = "animate" | "keyframes" | "extend" | "connect";
 
-const EDIT_LEVEL = 0.6;
+const EDIT_LEVEL = 0.9; // below it the shipped model keeps colours and places (docs/tasks/edit.md)
 
 /** Return what a gesture lacks; an empty text where it can be made. */
 export function lacks(gesture: Gesture, layout: Layout): Need | "" {

@@ -34,7 +34,7 @@ export interface Layout {
   fps: number;
   loop: boolean;
   span: [number, number] | null; // of a retake, in seconds of its clip
-  mask: { id: string; share: number } | null; // an uploaded picture, white where it is made again
+  mask: { id: string; share: number | null } | null; // an uploaded picture, white where it is made again in the span
   size: [number, number] | null; // width, height; null is the model's, or the clip's
 }
 
@@ -145,8 +145,9 @@ function withClip(layout: Layout, clip: Piece, of: Make): Plan {
   const larger = layout.size && (layout.size[0] > clip.source.width || layout.size[1] > clip.source.height);
   if (layout.span || layout.mask) {
     const mask = layout.mask ? { mask: layout.mask.id } : {};
-    const span = layout.span ? { span: layout.span } : {};
-    const caption = m.layout.retake(layout.span, layout.mask?.share ?? null, level);
+    const all = layout.mask && layout.span && layout.span[0] <= 0 && layout.span[1] >= clip.seconds - EPSILON;
+    const span = layout.span && !all ? { span: layout.span } : {};
+    const caption = m.layout.retake(all ? null : layout.span, layout.mask, level);
     return of(layout.mask ? "inpaint" : "retake", caption, kept, {
       task: "retake",
       video,

@@ -145,7 +145,7 @@ export const messages = {
     backward: (seconds: number) => `Your clip stays, and ${s(seconds)} are made that lead to it.`,
     both: (before: number, after: number) =>
       `Your clip stays; ${s(after)} are made after it, then ${s(before)} before it. ` +
-      "These are two jobs; this page starts the second.",
+      "These are two jobs; the second one waits for the first.",
     connect: (seconds: number) => `Both clips stay, and ${s(seconds)} are made that lead from one to the other.`,
     loopNew: (seconds: number, still: boolean) =>
       `A video of ${s(seconds)} that ends where it begins${still ? ", from your picture" : ""}.`,
@@ -153,18 +153,21 @@ export const messages = {
       `Your clip stays, and ${s(seconds)} are made that lead from its end back to its beginning.`,
     edit: (level: number) =>
       `Your clip is made again from noise level ${level.toFixed(2)}: its gist stays, the prompt decides the rest.`,
-    retake: (span: [number, number] | null, share: number | null, level: number) => {
-      const where = share === null ? "The frames" : `The masked ${percent(share)} of the frame`;
-      const when = span ? ` from ${s(span[0])} to ${s(span[1])}` : share === null ? "" : " in all frames";
+    retake: (span: [number, number] | null, mask: { share: number | null } | null, level: number) => {
+      const part = mask?.share ? `${percent(mask.share)} of the frame` : "part of the frame";
+      const where = mask ? `The masked ${part}` : "The frames";
+      const when = span ? ` from ${s(span[0])} to ${s(span[1])}` : mask ? " in all frames" : "";
       const how = level > 0 ? `, from noise level ${level.toFixed(2)}` : "";
-      return `${where}${when} ${share === null ? "are" : "is"} made again${how}; the rest of your clip stays.`;
+      return `${where}${when} ${mask ? "is" : "are"} made again${how}; the rest of your clip stays.`;
     },
     outpaint: (from: string, to: string) =>
       `Your clip of ${from} stays in the middle, and what surrounds it up to ${to} is made.`,
   },
   mask: {
     title: "Where should it be made again?",
-    hint: "Paint with the mouse or a finger. What is painted is made again.",
+    hint:
+      "Paint with the mouse or a finger. What is painted is made again, at the same place in every frame. " +
+      "The edges on the timeline then choose the frames.",
     brush: "Brush size",
     left: "Left (%)",
     top: "Top (%)",
@@ -274,7 +277,8 @@ export const messages = {
     of: (prompt: string) => `of ${prompt}`,
     progress: (prompt: string) => `Progress of ${prompt}`,
     states: { queued: "waits", in_progress: "is made", failed: "failed", completed: "done" } as Record<string, string>,
-    followed: "A second part follows when this one is done.",
+    followed: "A second part waits for this one.",
+    follows: "Waits for its first part.",
   },
   gallery: {
     title: "Gallery",
@@ -324,6 +328,7 @@ export const messages = {
   },
   restore: {
     done: (name: string) => `The settings of ${name} are restored.`,
+    expired: "Files of the timeline are gone from the server. Add them again.",
     inputs: "Its pictures and clips are not in the file. Add them to the timeline.",
     none: (name: string) => `${name} is on the timeline.`,
     json: (name: string) => `${name} holds no settings of this program.`,

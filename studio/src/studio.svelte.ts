@@ -8,7 +8,6 @@ import { messages as m } from "./messages";
 
 const FAST_MS = 350;
 const SLOW_MS = 2500;
-const FOLLOWUPS = "chronotope.followups";
 
 export interface Settings {
   seed: number;
@@ -19,11 +18,6 @@ export interface Settings {
   negative: string;
   solver: "euler" | "heun";
   expand: boolean;
-}
-
-interface Followup {
-  first: string; // the job whose output is the clip of the second request
-  fields: Record<string, unknown>;
 }
 
 let nextId = 1;
@@ -88,6 +82,7 @@ class Studio {
   shownJob = $derived(this.jobs.find((job) => job.id === this.current) ?? null);
 
   #timer = 0;
+  #second = new Map<string, string>(); // the jobs of this page that wait for another, by the name of that one
 
   async start(): Promise<void> {
     await this.refresh();
@@ -100,7 +95,7 @@ class Studio {
     try {
       if (!this.model) {
         this.model = await api.model();
-        if (!this.layout.pieces.length) this.layout = this.#firstLayout(this.model);
+        if (!this.layout.pieces.length) await this.#restoreForm(this.model);
       }
       const found = await api.jobs(this.limit);
       this.jobs = found.data;
@@ -111,7 +106,7 @@ class Studio {
       this.lost = false;
       this.state = problem ? m.state.wait(problem) : m.state.ready(this.model.name);
       if (this.current === null) this.current = this.jobs.find((job) => job.status === "completed")?.id ?? null;
-      await this.#follow();
+      if (this.shownJob?.status === "completed") this.current = this.#second.get(this.shownJob.id) ?? this.current;
     } catch (problem) {
       this.lost = problem instanceof api.CallError && problem.status === 0;
       this.state = this.lost ? m.state.lost : words(problem);
@@ -119,25 +114,46 @@ class Studio {
     this.#timer = window.setTimeout(() => void this.refresh(), this.lost || this.active.length ? FAST_MS : SLOW_MS);
   }
 
-  /** The layout before a reload, without files; what was typed since the page opened is kept. */
-  #firstLayout(model: Model): Layout {
+  /** Bring back the form of before a reload; what was typed since the page opened is kept. */
+  async #restoreForm(model: Model): Promise<void> {
     const kept = keptForm<Settings>();
     const [first, ...more] = this.layout.beats;
-    const fresh = { ...emptyLayout(model), beats: this.layout.beats };
-    if (!kept || first?.text || more.length) return fresh;
+    this.layout = { ...emptyLayout(model), beats: this.layout.beats };
+    if (!kept || first?.text || more.length) return;
     this.typed = kept.typed;
     const beats = kept.beats.map((beat) => ({ ...beat, id: newId() }));
-    return kept.model === model.name
-      ? { ...fresh, beats, size: kept.size, seconds: kept.seconds, fps: kept.fps }
-      : { ...fresh, beats: beats.slice(0, 1) };
+    if (kept.model !== model.name) {
+      this.layout.beats = beats.slice(0, 1);
+      return;
+    }
+    const { size, seconds, fps, loop, span, mask } = kept;
+    const there = await Promise.all((kept.pieces ?? []).map((piece) => exists(piece.source)));
+    const pieces = (kept.pieces ?? []).filter((_, at) => there[at]).map((piece) => ({ ...piece, id: newId() }));
+    this.layout = { ...this.layout, beats, size, seconds, fps, loop, pieces };
+    if (there.every(Boolean)) Object.assign(this.layout, { span, mask });
+    else this.said = m.restore.expired;
   }
 
   /** Keep the form for a reload, once there is a model whose form it is. */
   keep(): void {
-    const { beats, size, seconds, fps } = this.layout;
+    const { beats, pieces, size, seconds, fps, loop, span, mask } = this.layout;
     const texts = beats.map(({ start, text }) => ({ start, text }));
+    const files = pieces.map(({ start, seconds, level, source }) => ({ start, seconds, level, source }));
     const { model, typed, settings } = this;
-    if (model) keepForm({ model: model.name, beats: texts, size, seconds, fps, typed, settings });
+    if (model)
+      keepForm({
+        model: model.name,
+        beats: texts,
+        pieces: files,
+        size,
+        seconds,
+        fps,
+        loop,
+        span,
+        mask,
+        typed,
+        settings,
+      });
   }
 
   /** Forget a refusal of texts that are not the same any more. */
@@ -185,7 +201,7 @@ class Studio {
       for (let number = 0; number < this.seeds; number++) {
         const more = this.#fields(this.settings.seed + number, this.settings.draft);
         const job = await api.make({ ...plan.fields, ...more });
-        if (plan.then) this.#remember({ first: job.id, fields: { ...plan.then, ...more } });
+        if (plan.then) this.#second.set(job.id, (await api.make({ ...plan.then, ...more, video: job.id })).id);
         made.push(job);
       }
       this.current = made[0]?.id ?? this.current;
@@ -227,40 +243,6 @@ class Studio {
       await api.move(job.id, Math.max(0, place));
       await this.refresh();
     });
-  }
-
-  // A second request that waits for the output of the first: it is kept in the browser, and sent once
-
-  get followups(): Followup[] {
-    return JSON.parse(localStorage.getItem(FOLLOWUPS) ?? "[]") as Followup[];
-  }
-
-  #remember(followup: Followup): void {
-    localStorage.setItem(FOLLOWUPS, JSON.stringify([...this.followups, followup]));
-  }
-
-  /** Read the list again, since others may have been remembered while the request was sent. */
-  #forget(first: string): void {
-    const left = this.followups.filter((other) => other.first !== first);
-    localStorage.setItem(FOLLOWUPS, JSON.stringify(left));
-  }
-
-  async #follow(): Promise<void> {
-    for (const followup of this.followups) {
-      const first = this.jobs.find((job) => job.id === followup.first) ?? (await known(followup.first));
-      if (first && first.status !== "completed" && first.status !== "failed") continue;
-      if (first?.status === "completed") {
-        try {
-          const made = await api.make({ ...followup.fields, video: first.id }, `second part of ${first.id}`);
-          if (this.current === first.id) this.current = made.id;
-        } catch (problem) {
-          const status = problem instanceof api.CallError ? problem.status : 0;
-          if (status === 0 || status === 429 || status >= 500) throw problem; // it is sent again at the next look
-          this.problem = words(problem);
-        }
-      }
-      this.#forget(followup.first);
-    }
   }
 
   // The timeline
@@ -396,7 +378,10 @@ class Studio {
     }
     if (order.task === "retake" && (order.start !== null || order.stop !== null))
       layout.span = [order.start ?? 0, order.stop ?? layout.seconds];
-    if (order.mask) layout.mask = { id: order.mask, share: 0 };
+    if (order.mask) {
+      layout.mask = { id: order.mask, share: null };
+      layout.span ??= [0, layout.seconds];
+    }
     this.layout = layout;
     this.typed = false;
     this.settings = {
@@ -412,12 +397,13 @@ class Studio {
   }
 }
 
-/** Return a job that is not listed; null where it was deleted. */
-async function known(id: string): Promise<Job | null> {
+/** Whether the service still has a file or video. */
+async function exists(source: Source): Promise<boolean> {
   try {
-    return await api.job(id);
+    await (source.id.startsWith("file_") ? api.fileAbout(source.id) : api.job(source.id));
+    return true;
   } catch (problem) {
-    if (problem instanceof api.CallError && problem.status === 404) return null;
+    if (problem instanceof api.CallError && problem.status === 404) return false;
     throw problem;
   }
 }

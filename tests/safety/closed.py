@@ -17,7 +17,7 @@ from chronotope import Generator
 from chronotope.media import video
 from chronotope.safety.audit import audit_path
 from chronotope.safety.policy import decide
-from chronotope.serve.jobs.worker import Task, _answer
+from chronotope.serve.jobs.worker import Answer, Task, _Maker
 from tests.cli.models import run
 from tests.safety.onnx_models import brightness_model
 
@@ -140,16 +140,20 @@ def by_command(task: str, model: Path, layer: str, folder: Path) -> list[Path]:
 
 
 class Connection:
-    """The end of a worker: what it tells is dropped."""
+    """The end of a worker: what it tells is kept."""
+
+    def __init__(self) -> None:
+        self.answers: list[Answer] = []
 
     def poll(self) -> bool:
         return False
 
-    def send(self, answer: Any) -> None:
-        del answer
+    def send(self, answer: Answer) -> None:
+        self.answers.append(answer)
 
 
-def by_worker(task: Task, generator: Generator) -> tuple[list[Path], Any]:
+def by_worker(task: Task, generator: Generator) -> tuple[list[Path], Answer]:
     """Do a job of the service in this process; return what was delivered, and the answer."""
-    answer = _answer(generator, task, Connection())  # type: ignore[arg-type]
-    return sorted(task.output.parent.glob(f"{task.output.stem}*")), answer
+    connection = Connection()
+    _Maker(generator, connection).make([task])  # type: ignore[arg-type]
+    return sorted(task.output.parent.glob(f"{task.output.stem}*")), connection.answers[-1]

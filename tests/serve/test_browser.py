@@ -180,27 +180,25 @@ def test_both_ways_are_two_jobs_and_the_second_is_of_the_first(
     visit.click("Extend both ways")
     first, second = visit.ordered(lambda: visit.click("Make it"), count=2)
     assert (first["task"], second["task"]) == ("extend", "extend_backward")
+    visit.page.goto("about:blank")  # the server starts the second one
     assert server.wait(second["id"])["num_frames"] == 16 + 8 + 8
 
 
 @slow
-def test_a_second_part_that_is_remembered_while_another_is_sent_is_made(
+def test_a_reload_keeps_the_timeline_and_a_mask_holds_for_chosen_frames(
     visit: Visit, server: Program, clip: dict[str, Any]
 ) -> None:
     start_with(visit, clip)
-    visit.click("Extend both ways")
-    visit.page.evaluate(HOLD, "second part")
-
-    def twice() -> None:
-        visit.click("Make it")
-        wait_for(lambda: visit.page.evaluate("Boolean(window.release)"))
-        (third,) = visit.ordered(lambda: visit.click("Make it"))
-        kept = "first => localStorage.getItem('chronotope.followups').includes(first)"
-        wait_for(lambda: visit.page.evaluate(kept, third["id"]))
-        visit.page.evaluate("window.release()")
-
-    made = visit.ordered(twice, count=4)
-    assert sorted(job["task"] for job in made) == ["extend", "extend", "extend_backward", "extend_backward"]
+    inpaint(visit)
+    assert "in all frames" in visit.caption()
+    visit.drag("Made again from", 60)
+    caption = visit.caption()
+    assert " from " in caption and "of the frame" in caption
+    visit.page.reload()
+    wait_for(lambda: visit.caption() == caption)
+    order = visit.make()
+    expect(order, task="retake", mask=lambda name: name.startswith("file_"), start=lambda s: 0 < s < 2)
+    call(server.url, "DELETE", f"/v1/files/{order['mask']}")
 
 
 @slow
@@ -273,7 +271,7 @@ def test_every_task_by_keyboard_alone(visit: Visit, server: Program, clip: dict[
     expect(by_keyboard(visit, "Extend", "Enter")(), task="extend")
     expect(by_keyboard(visit, "Extend backward", "Enter")(), task="extend_backward")
     expect(by_keyboard(visit, "Loop", "Enter")(), task="loop")
-    expect(by_keyboard(visit, "Edit", "Enter")(), task="edit", strength=0.6)
+    expect(by_keyboard(visit, "Edit", "Enter")(), task="edit", strength=0.9)
     visit.tab_to("Retake")
     visit.press("Enter")
     expect(by_keyboard(visit, "Made again from", "ArrowRight")(), task="retake", stop=lambda stop: stop > 0)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import errno
 import multiprocessing
-import os
 import time
 from collections.abc import Callable, Iterator
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +18,11 @@ from chronotope.serve.jobs import pool as pools
 from chronotope.serve.jobs import worker
 from chronotope.serve.jobs.pool import Pool
 from chronotope.serve.jobs.store import Job, Store, StoreProblem, new_id
-from chronotope.serve.jobs.worker import Answer, Task
+from chronotope.serve.jobs.worker import Task
 from chronotope.serve.limits import read_model_facts
 from chronotope.serve.order import FieldError, Order
 from tests.cli.models import save_run
+from tests.serve.workers import POISON, broken, obedient, poisoned, sick, silent
 
 
 @pytest.fixture
@@ -33,44 +32,14 @@ def store(tmp_path: Path) -> Iterator[Store]:
     store.close()
 
 
-def added(store: Store) -> str:
-    job = Job(0, new_id("video"), "a", "video", "queued", {}, None, time.time(), None, None, 0, None, None)
+def added(store: Store, **asked: Any) -> str:
+    job = Job(0, new_id("video"), "a", "video", "queued", asked, None, time.time(), None, None, 0, None, None)
     return store.add(job, [], None, "d").id
 
 
 def task_of(job: Job) -> Task:
-    return Task(job.id, Order(((0.0, "a fox"),)), {}, Path("x.mp4"), Path("x.webp"))
-
-
-def sick(connection: Connection, parent: int, *_: object) -> None:
-    """A worker that does its first job and fails at every other one, in whatever process state that left."""
-    del parent
-    done = False
-    connection.send(Answer("ready"))
-    while True:
-        connection.recv()
-        if done:
-            connection.send(Answer("failed", code="internal_error", message="failed", result={"trace": "t"}))
-        else:
-            connection.send(Answer("done", result={"bytes": os.getpid()}))
-        done = True
-
-
-def broken(connection: Connection, parent: int, *_: object) -> None:
-    """A worker that fails at every job."""
-    del parent
-    connection.send(Answer("ready"))
-    while True:
-        connection.recv()
-        connection.send(Answer("failed", code="internal_error", message="failed", result={"trace": "t"}))
-
-
-def silent(connection: Connection, parent: int, *_: object) -> None:
-    """A worker that tells of no step, as on a GPU that hangs."""
-    del parent
-    connection.send(Answer("ready"))
-    connection.recv()
-    time.sleep(600)
+    order = Order(((0.0, "a fox"),), seed=(job.asked or {}).get("seed", 0))
+    return Task(job.id, order, {}, Path("x.mp4"), Path("x.webp"))
 
 
 def ended(store: Store, *names: str) -> list[Job]:
@@ -87,10 +56,10 @@ def run(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[...,
     """Start a pool of one worker, whose process runs a function instead of a model."""
     started: list[Pool] = []
 
-    def start(work: Callable[..., None], task: Callable[[Job], Task] = task_of, silent_seconds: float = 600.0) -> Pool:
+    def start(work: Callable[..., None], task: Callable[[Job], Task] = task_of, batch: int = 1) -> Pool:
         monkeypatch.setattr(pools, "work", work)
         facts = read_model_facts(WEIGHTS / "small")
-        pool = Pool(store, facts, ("cpu",), task, lambda _: None)
+        pool = Pool(store, facts, ("cpu",), task, lambda _: None, batch=batch)
         started.append(pool)
         pool.start()
         return pool
@@ -116,6 +85,42 @@ def test_a_job_at_which_two_workers_fail_has_their_error(store: Store, run: Call
     run(broken)
     (job,) = ended(store, name)
     assert (job.state, job.deaths, job.error) == ("failed", 2, {"code": "internal_error", "message": "failed"})
+
+
+def test_jobs_that_differ_in_prompt_and_seed_alone_are_given_together(store: Store, run: Callable[..., Pool]) -> None:
+    alike = [added(store, steps=2, seed=seed, story=[[0, f"fox {seed}"]]) for seed in range(3)]
+    other = added(store, steps=3, seed=3)
+    last = added(store, steps=2, seed=4)
+    pool = run(poisoned, batch=2)
+    jobs = ended(store, *alike, other, last)
+    assert [(job.result or {})["bytes"] for job in jobs] == [2, 2, 1, 1, 1], "two at once, in the order of the queue"
+    assert not pool.progress
+
+
+def test_a_job_of_which_workers_die_sets_aside_none_that_was_given_together_with_it(
+    store: Store, run: Callable[..., Pool]
+) -> None:
+    names = [added(store, seed=seed) for seed in (1, 2, POISON, 4)]
+    pool = run(poisoned, batch=4)
+    jobs = ended(store, *names)
+    assert [(job.state, job.deaths) for job in jobs] == [*[("completed", 1)] * 2, ("failed", 2), ("completed", 1)]
+    assert jobs[2].error is not None and jobs[2].error["code"] == "worker_died"
+    assert [(job.result or {}).get("bytes") for job in jobs] == [1, 1, None, 1], "after a death each is done alone"
+    assert pool.deaths == 2
+
+
+def test_jobs_that_were_given_together_are_cancelled_one_by_one(store: Store, run: Callable[..., Pool]) -> None:
+    names = [added(store, seed=seed) for seed in range(3)]
+    pool = run(obedient, batch=3)
+    until = time.monotonic() + 60
+    while store.counts()["in_progress"] < 3 or len(pool.progress) < 3:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    for name in names[:2]:
+        store.delete(name)
+        pool.cancel(name)
+    (job,) = ended(store, names[2])
+    assert job.state == "completed" and [store.get(name) for name in names[:2]] == [None, None]
 
 
 def test_a_worker_that_hangs_is_ended_and_its_job_fails_at_the_second_time(
@@ -192,13 +197,9 @@ def test_a_system_that_starts_no_process_is_asked_again(
     assert ended(store, name)[0].state == "completed" and len(tried) == 3
 
 
-def test_only_memory_that_cannot_be_allocated_is_a_full_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    def answer(problem: BaseException) -> str:
-        def fail(*_: object) -> None:
-            raise problem
-
-        monkeypatch.setattr(worker, "_make", fail)
-        return worker._answer(None, task_of(Job(*[None] * 13)), None).code  # type: ignore[arg-type]
+def test_only_memory_that_cannot_be_allocated_is_a_full_memory() -> None:
+    def answer(problem: Exception) -> str:
+        return worker._failed(problem, task_of(Job(*[None] * 13))).code  # type: ignore[arg-type]
 
     with pytest.raises(RuntimeError) as caught:
         torch.empty(1 << 60)

@@ -396,7 +396,7 @@ def test_the_built_files_are_those_of_the_sources(tmp_path: Path) -> None:
         pytest.skip("needs node: apt-get install nodejs npm")
     vite = SOURCES / "node_modules" / ".bin" / "vite"
     if not vite.exists():
-        pytest.skip("needs the packages of the page: npm install in studio/")
+        pytest.skip("needs the packages of the page: npm ci in studio/")
     target = tmp_path / "built"
     command = [vite, "build", "--outDir", target, "--logLevel", "error"]
     done = subprocess.run(command, cwd=SOURCES, capture_output=True, check=False)

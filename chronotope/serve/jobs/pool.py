@@ -18,7 +18,7 @@ from typing import Any
 from chronotope.errors import ChronotopeError
 from chronotope.serve.jobs.costs import Cost
 from chronotope.serve.jobs.store import Job, Store, StoreProblem
-from chronotope.serve.jobs.worker import CANCEL, Answer, Task, work
+from chronotope.serve.jobs.worker import Answer, Task, work
 from chronotope.serve.limits import ModelFacts
 
 __all__ = ["Pool", "Progress"]
@@ -48,12 +48,12 @@ class Progress:
 
 @dataclass
 class _Slot:
-    """A device, the worker process on it, and the job that it does."""
+    """A device, the worker process on it, and the jobs that it does."""
 
     device: str
     process: BaseProcess | None = None
     connection: Connection | None = None
-    job: str | None = None
+    jobs: dict[str, Job] = field(default_factory=dict)  # that have not ended
     problem: str = "the model is being loaded"
     silent: bool = False  # whether its worker told nothing for too long
     sending: threading.Lock = field(default_factory=threading.Lock)
@@ -62,7 +62,9 @@ class _Slot:
 class Pool:
     """Workers that do the jobs of a store. `task_of` makes a task of a job; `removed` deletes what a lost one wrote.
 
-    A worker that tells nothing for `silent_seconds` during a job, or while it loads its model, is ended.
+    A worker that tells nothing for `silent_seconds` during a job, or while it loads its model, is ended. It is given
+    up to `batch` jobs at once that differ in prompt and seed alone; after the death of a worker its jobs are done
+    one by one, so that one of them sets aside no other.
     """
 
     def __init__(
@@ -74,8 +76,10 @@ class Pool:
         removed: Callable[[str], None],
         threads: int | None = None,
         silent_seconds: float = SILENT_SECONDS,
+        batch: int = 1,
     ) -> None:
         self.store, self.model, self.threads, self.silent_seconds = store, model, threads, silent_seconds
+        self.batch = batch
         self.task_of, self.removed = task_of, removed
         self.progress: dict[str, Progress] = {}
         self.costs: tuple[Cost, ...] = ()  # known when a worker has loaded the model
@@ -102,8 +106,8 @@ class Pool:
         """Stop a job after its current step, where it is in progress."""
         for slot in self._slots:
             with slot.sending, contextlib.suppress(OSError):
-                if slot.job == name and slot.connection is not None:
-                    slot.connection.send(CANCEL)
+                if name in slot.jobs and slot.connection is not None:
+                    slot.connection.send(name)
 
     @property
     def problem(self) -> str:
@@ -137,8 +141,8 @@ class Pool:
             try:
                 if not self._ready(slot):
                     continue
-                if job := self.store.claim():
-                    self._do(slot, job)
+                if jobs := self._claim():
+                    self._do(slot, jobs)
                 else:
                     self._pause(IDLE_SECONDS)
             except StoreProblem as problem:  # such as a full disk
@@ -200,57 +204,79 @@ class Pool:
             pass
         return None
 
-    def _do(self, slot: _Slot, job: Job) -> None:
-        """Have a job done; a worker that dies at it is replaced, and what nobody foresaw puts the job back."""
+    def _claim(self) -> list[Job]:
+        """Take the next job, and those right behind it that one pass can sample, a fair share for every worker."""
+        first = self.store.claim()
+        if first is None:
+            return []
+        jobs = [first]
+        with contextlib.suppress(StoreProblem):
+            share = self.store.counts()["queued"] // len(self._slots) + 1 if self.batch > 1 else 1
+            while len(jobs) < min(share, self.batch):
+                if (job := self.store.claim(lambda other: _are_alike(first, other))) is None:
+                    break
+                jobs.append(job)
+        return jobs
+
+    def _do(self, slot: _Slot, jobs: Sequence[Job]) -> None:
+        """Have jobs done; a worker that dies at them is replaced, and what nobody foresaw puts the jobs back."""
+        slot.jobs = {job.id: job for job in jobs}
         try:
-            self._give(slot, job)
+            self._give(slot)
         except StoreProblem:
-            self._kept(slot, partial(self.store.put_back, job.id, died=False))
+            self._put_back(slot)
             raise
         except Exception:
-            self._died(slot, job)
+            self._died(slot)
             raise
 
-    def _give(self, slot: _Slot, job: Job) -> None:
-        """Give a job to the worker, and note its answers until it ends."""
+    def _give(self, slot: _Slot) -> None:
+        """Give jobs to the worker, and note its answers until all have ended."""
         assert slot.connection is not None
-        self.progress[job.id] = Progress()
-        try:
+        tasks = []
+        for job in list(slot.jobs.values()):
+            self.progress[job.id] = Progress()
             try:
-                task = self.task_of(job)
+                tasks.append(self.task_of(job))
             except StoreProblem:
                 raise
             except ChronotopeError as problem:  # such as one that was accepted for another model
                 error = {"code": getattr(problem, "code", "invalid_request"), "message": str(problem)}
-                self._kept(slot, lambda: self.store.fail(job.id, error))
-                return
-            with slot.sending, contextlib.suppress(OSError):
-                slot.job = job.id
-                slot.connection.send(task)
-            while True:
-                answer = self._receive(slot)
-                if answer is None:
-                    if self.running:
-                        self._died(slot, job, self._silence() if slot.silent else None)
-                    else:
-                        self._kept(slot, partial(self.store.put_back, job.id, died=False))
-                    return
-                if self._ended(slot, job, answer):
-                    return
-        finally:
-            with slot.sending:
-                slot.job = None
-            self.progress.pop(job.id, None)
+                self._end_job(slot, job.id, partial(self.store.fail, job.id, error))
+        with slot.sending, contextlib.suppress(OSError):
+            if tasks:
+                slot.connection.send(tuple(tasks))
+        while slot.jobs:
+            answer = self._receive(slot)
+            if answer is not None:
+                self._note(slot, answer)
+            elif self.running:
+                self._died(slot, self._silence() if slot.silent else None)
+            else:
+                self._put_back(slot)
+
+    def _end_job(self, slot: _Slot, name: str, write: Callable[[], Any]) -> Any:
+        """Store how a job ended, and forget it."""
+        found = self._kept(slot, write)
+        with slot.sending:
+            del slot.jobs[name]
+        self.progress.pop(name, None)
+        return found
+
+    def _put_back(self, slot: _Slot, died: bool = False, error: dict[str, Any] | None = None) -> None:
+        """Queue the jobs of a slot again."""
+        for name in list(slot.jobs):
+            self._end_job(slot, name, partial(self.store.put_back, name, died, error))
 
     def _silence(self) -> dict[str, Any]:
         words = f"no step ended within {self.silent_seconds / 60:g} minutes (--step-minutes); ask for a smaller size"
         return {"code": "worker_hung", "message": words}
 
-    def _died(self, slot: _Slot, job: Job, error: dict[str, Any] | None = None) -> None:
-        """End what is left of a worker, and queue its job again; at the last time it fails with the error."""
+    def _died(self, slot: _Slot, error: dict[str, Any] | None = None) -> None:
+        """End what is left of a worker, and queue its jobs again; at the last time a job fails with the error."""
         self.deaths += 1
         self._end(slot)
-        self._kept(slot, partial(self.store.put_back, job.id, True, error))
+        self._put_back(slot, True, error)
 
     def _kept(self, slot: _Slot, write: Callable[[], Any]) -> Any:
         """Call a method of the store until it can write; a service that stops meanwhile recovers the job later."""
@@ -263,33 +289,29 @@ class Pool:
                     raise
                 time.sleep(IDLE_SECONDS)
 
-    def _ended(self, slot: _Slot, job: Job, answer: Answer) -> bool:
-        """Note an answer; return whether it is the last one of its job."""
-        known = self.progress[job.id]
+    def _note(self, slot: _Slot, answer: Answer) -> None:
+        """Note an answer, and end its job where it is the last one."""
+        name = answer.job
+        known = self.progress[name]
         if answer.kind == "told":
-            self.progress[job.id] = Progress(told=answer.message)
+            self.progress[name] = Progress(told=answer.message)
         elif answer.kind == "step":
-            self.progress[job.id] = replace(known, step=answer.step, total=answer.total)
+            self.progress[name] = replace(known, step=answer.step, total=answer.total)
         elif answer.kind == "preview":
-            self.progress[job.id] = replace(known, previews=known.previews + 1)
+            self.progress[name] = replace(known, previews=known.previews + 1)
         elif answer.kind == "done":
-            result = answer.result or {}
-            if not self._kept(slot, lambda: self.store.complete(job.id, result)):
-                self.removed(job.id)  # it was deleted meanwhile
-            return True
+            if not self._end_job(slot, name, partial(self.store.complete, name, answer.result or {})):
+                self.removed(name)  # it was deleted meanwhile
         elif answer.kind == "cancelled":
-            self.removed(job.id)
-            self._kept(slot, lambda: self.store.put_back(job.id, died=False))  # where it was not deleted
-            return True
+            self.removed(name)
+            self._end_job(slot, name, partial(self.store.put_back, name, died=False))  # where it was not deleted
         else:
             error = {"code": answer.code, "message": answer.message}
             if answer.code == "internal_error":  # the next job may fail in this process too, as after errors of a GPU
-                log.error("%s: %s", job.id, (answer.result or {}).get("trace"))
-                self._died(slot, job, error)
+                log.error("%s: %s", name, (answer.result or {}).get("trace"))
+                self._died(slot, error)
             else:
-                self._kept(slot, lambda: self.store.fail(job.id, error))
-            return True
-        return False
+                self._end_job(slot, name, partial(self.store.fail, name, error))
 
     def _end(self, slot: _Slot) -> None:
         """End the process of a slot, if there is one."""
@@ -304,3 +326,10 @@ class Pool:
                 slot.process.kill()
                 slot.process.join()
         slot.process = None
+
+
+def _are_alike(job: Job, other: Job) -> bool:
+    """Whether one pass can sample both: they differ in prompt and seed alone, and no worker died at either."""
+    own = ("story", "seed")
+    asked, others = ({name: value for name, value in one.asked.items() if name not in own} for one in (job, other))
+    return not job.deaths and not other.deaths and asked == others

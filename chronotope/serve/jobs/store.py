@@ -11,7 +11,7 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -60,10 +60,15 @@ CREATE TABLE IF NOT EXISTS files (
     created REAL NOT NULL
 );
 CREATE INDEX IF NOT EXISTS files_by_job ON files (job);
+CREATE TABLE IF NOT EXISTS waits (job TEXT NOT NULL, source TEXT NOT NULL, UNIQUE (job, source));
 """
 _JOB = "number, id, owner, kind, state, asked, remixed_from, created, started, ended, deaths, error, result"
 _RANK = "coalesce(rank, number)"  # by which the queue of an owner is ordered
 _QUEUE = f"SELECT id, {_RANK} FROM jobs WHERE state = 'queued' AND owner = {{}} ORDER BY {_RANK}"
+_READY = (  # jobs of which every source has ended, or is gone
+    "NOT EXISTS (SELECT 1 FROM waits JOIN jobs AS sources ON sources.id = waits.source "
+    "WHERE waits.job = jobs.id AND sources.state IN ('queued', 'in_progress'))"
+)
 _BY_ID = f"SELECT {_JOB} FROM jobs WHERE id = ?"
 _FILE = "id, owner, job, name, suffix, bytes, created"
 
@@ -166,11 +171,14 @@ class Store:
 
     # Jobs
 
-    def add(self, job: Job, files: Sequence[StoredFile], key: str | None, digest: str) -> Job:
+    def add(
+        self, job: Job, files: Sequence[StoredFile], key: str | None, digest: str, sources: Sequence[str] = ()
+    ) -> Job:
         """Commit a queued job with its input files, and return it; its number is set.
 
-        With the idempotency `key` of an earlier job of this owner that job is returned, if its `digest` is the same;
-        else `ConflictError` is raised.
+        It is not claimed before the jobs `sources` have ended, whose outputs are its inputs. With the idempotency
+        `key` of an earlier job of this owner that job is returned, if its `digest` is the same; else `ConflictError` is
+        raised.
         """
         with self._transaction() as connection:
             if key is not None and (earlier := self.with_key(job.owner, key, digest)):
@@ -182,6 +190,8 @@ class Store:
             )
             for file in files:
                 self._insert(connection, file)
+            for name in sources:
+                connection.execute("INSERT INTO waits VALUES (?, ?)", (job.id, name))
             return _job(connection.execute(_BY_ID, (job.id,)).fetchone())  # a failure to read it undoes the rest
 
     def with_key(self, owner: str, key: str, digest: str) -> Job | None:
@@ -213,17 +223,25 @@ class Store:
         query += "DESC LIMIT ?" if descending else "ASC LIMIT ?"
         return [_job(row) for row in self._rows(query, [*values, *([] if after is None else [after]), limit])]
 
-    def claim(self) -> Job | None:
-        """Take the next job: the first of the owner who has waited longest for a start."""
+    def claim(self, accept: Callable[[Job], bool] = lambda job: True) -> Job | None:
+        """Take the next job: the first of the owner who has waited longest for a start. None if it is not accepted."""
         with self._transaction() as connection:
             row = connection.execute(
-                "SELECT id FROM jobs WHERE state = 'queued' ORDER BY "
+                f"SELECT id FROM jobs WHERE state = 'queued' AND {_READY} ORDER BY "
                 f"(SELECT max(started) FROM jobs AS others WHERE others.owner = jobs.owner), {_RANK} LIMIT 1"
             ).fetchone()
-            if row is None:
+            if row is None or not accept(_job(connection.execute(_BY_ID, row).fetchone())):
                 return None
             connection.execute("UPDATE jobs SET state = 'in_progress', started = ? WHERE id = ?", (time.time(), row[0]))
             return _job(connection.execute(_BY_ID, row).fetchone())
+
+    def adopt(self, name: str, asked: dict[str, Any], files: Sequence[StoredFile]) -> None:
+        """Give a job input files in place of the jobs that it has waited for, and store what it asks for now."""
+        with self._transaction() as connection:
+            for file in files:
+                self._insert(connection, file)
+            connection.execute("UPDATE jobs SET asked = ? WHERE id = ?", (json.dumps(asked), name))
+            connection.execute("DELETE FROM waits WHERE job = ?", (name,))
 
     def complete(self, name: str, result: dict[str, Any]) -> bool:
         """Publish a job that is in progress; return False where it is not, because it was deleted or has ended."""
@@ -275,6 +293,7 @@ class Store:
                 StoredFile(*row) for row in connection.execute(f"SELECT {_FILE} FROM files WHERE job = ?", (name,))
             ]
             connection.execute("DELETE FROM files WHERE job = ?", (name,))
+            connection.execute("DELETE FROM waits WHERE job = ?", (name,))
             connection.execute("DELETE FROM jobs WHERE id = ?", (name,))
         return files
 

@@ -1,4 +1,7 @@
-"""A process that holds a model and makes one video after another; `pool.py` is the other side of its connection."""
+"""A process that holds a model and makes videos, one after another or several in one pass of the network.
+
+`pool.py` is the other side of its connection.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,12 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from chronotope import PROGRAM
 from chronotope.errors import ChronotopeError, FileProblem
@@ -24,12 +28,13 @@ from chronotope.serve.limits import ModelFacts, model_identity
 from chronotope.serve.order import Order, text_of
 
 if TYPE_CHECKING:
-    from chronotope.generate.pipeline import Generator
+    from chronotope.generate.pipeline import Generator, Sampled
+    from chronotope.generate.plan import Plan
 
-__all__ = ["CANCEL", "Answer", "Task", "count_gpus", "work"]
+__all__ = ["Answer", "Task", "count_gpus", "work"]
 
-CANCEL = "cancel"  # sent during a job
-PREVIEW_SECONDS = 1.0  # between two pictures of a video that is being made
+T = TypeVar("T")
+PREVIEW_SECONDS = 1.0  # between two pictures of what is being made
 
 
 @dataclass(frozen=True)
@@ -46,9 +51,10 @@ class Task:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a worker tells: it is ready, it could not load its model, or how a job goes and ends."""
+    """What a worker tells: it is ready, it could not load its model, or how a `job` goes and ends."""
 
     kind: Literal["ready", "unloaded", "step", "told", "preview", "done", "failed", "cancelled"]
+    job: str = ""
     step: int = 0
     total: int = 0
     message: str = ""
@@ -57,11 +63,12 @@ class Answer:
     costs: tuple[Cost, ...] = ()
 
 
-FULL = Answer("failed", message="the memory is full; ask for a smaller size", code="out_of_memory")
-
-
 class _CancelledError(Exception):
     """The job is no longer wanted."""
+
+
+class _BrokenError(Exception):
+    """Nothing is known of the state of this process, such as that of its GPU: it has to end."""
 
 
 def count_gpus() -> int:
@@ -90,13 +97,12 @@ def work(connection: Connection, parent: int, model: ModelFacts, device: str, th
             connection.send(Answer("unloaded", message=str(problem)))
             return
         connection.send(Answer("ready", costs=measure_costs(generator)))
-        while True:
-            task: Task | str = connection.recv()
-            if isinstance(task, Task):  # else the cancelling of a job that has ended meanwhile
-                answer = _answer(generator, task, connection)
-                connection.send(answer)
-                if answer.code == "internal_error":
-                    return  # nothing is known of the state of this process, such as that of its GPU
+        maker = _Maker(generator, connection)
+        with contextlib.suppress(_BrokenError):
+            while True:
+                tasks: tuple[Task, ...] | str = connection.recv()
+                if isinstance(tasks, tuple):  # else the cancelling of a job that has ended meanwhile
+                    maker.make(tasks)
 
 
 def _check_identity(model: ModelFacts) -> None:
@@ -116,24 +122,6 @@ def _load(model: str, device: str, threads: int | None) -> Generator:
     return Generator.load(model).to(device)
 
 
-def _answer(generator: Generator, task: Task, connection: Connection) -> Answer:
-    try:
-        return Answer("done", result=_make(generator, task, connection))
-    except _CancelledError:
-        return Answer("cancelled")
-    except RefusedError as refusal:
-        return Answer("failed", message=str(refusal), code="content_policy_violation")
-    except ChronotopeError as problem:
-        code = "invalid_request" if problem.exit_code == 2 else "generation_failed"
-        return Answer("failed", message=_without_folders(str(problem), task), code=code)
-    except Exception as problem:
-        if _is_out_of_memory(problem):
-            return FULL
-        trace = "".join(traceback.format_exception(problem))
-        message = "the program failed at this job; the log of the server says why"
-        return Answer("failed", message=message, code="internal_error", result={"trace": trace})
-
-
 def _is_out_of_memory(problem: Exception) -> bool:
     """Return whether memory could not be allocated; other errors speak of memory too, such as an illegal access."""
     import torch
@@ -150,69 +138,204 @@ def _without_folders(message: str, task: Task) -> str:
     return message
 
 
-def _make(generator: Generator, task: Task, connection: Connection) -> dict[str, Any]:
-    """Generate and publish one file; return its facts."""
-    from chronotope.caption.prompts import expand_prompts
-    from chronotope.generate.stored.knowledge import training_notes, vocabulary_of_model
-    from chronotope.media.picture import sidecar
-    from chronotope.safety.deliver import Delivery, deliver
-    from chronotope.safety.policy.decide import default_policy, read_policy
+@dataclass(frozen=True)
+class _Prepared:
+    """A task whose canvas is laid out; `typed` are settings that say what its user typed."""
 
-    order, notes = task.order, list[str]()
-    generator.policy = read_policy(task.policy) if task.policy else default_policy()
-    request = order.request(task.paths, generator.defaults.fps)
-    vocabulary = vocabulary_of_model(generator.folder) if order.expand else None
-    typed: dict[str, Any] = {}
-    if vocabulary is not None:
-        guidance = generator.defaults.guidance_scale if order.guidance is None else order.guidance
-        found = expand_prompts(request.prompts, order.negative, guidance != 1, vocabulary)
-        request = replace(request, prompts=found.prompts, negative=found.negative, typed=found.typed)
-        notes += found.notes
-        typed = {"typed_prompt": found.typed} if found.typed else {}
-    told = text_of(tuple((prompt.seconds, prompt.text) for prompt in request.prompts))
-    connection.send(Answer("told", message=told))
-    plan = generator.plan(request.read(generator.defaults, generator.geometry, notes.append))
-    notes = [_without_folders(note, task) for note in (*notes, *training_notes(generator.folder, plan, (), notes))]
-    plan = replace(plan, notes=(*notes, *plan.notes))
-    total = len(plan.windows) * plan.sampling.num_steps
+    task: Task
+    plan: Plan
+    told: str
+    notes: tuple[str, ...]
+    typed: dict[str, Any]
 
-    def report(step: int) -> None:
-        if connection.poll():
-            connection.recv()  # nothing else is sent during a job
+    @property
+    def num_steps(self) -> int:
+        return len(self.plan.windows) * self.plan.sampling.num_steps
+
+
+class _Maker:
+    """Does tasks and tells of them; those of equal kind are sampled in one pass, where that changes no value.
+
+    What is sent during the tasks is the name of a job that is no longer wanted.
+    """
+
+    def __init__(self, generator: Generator, connection: Connection) -> None:
+        self._generator, self._connection = generator, connection
+        self._unwanted: set[str] = set()
+        self._apart: set[Any] = set()  # kinds and numbers of plans that round differently in one pass
+
+    def make(self, tasks: Sequence[Task]) -> None:
+        """Do tasks, and end each with an answer; raise `_BrokenError` after an error that was not foreseen."""
+        self._unwanted.clear()
+        prepared = [self._attempt(task, partial(self._prepare, task)) for task in tasks]
+        for group in self._groups([one for one in prepared if one is not None]):
+            sampled: Sequence[Sampled | None] = self._sample(group) if len(group) > 1 else (None,)
+            for one, latents in zip(group, sampled, strict=True):
+                self._attempt(one.task, partial(self._publish, one, latents))
+
+    def _attempt(self, task: Task, work: Callable[[], T]) -> T | None:
+        """Do a part of a task; answer, and return None, where it fails."""
+        try:
+            self._check(task)
+            return work()
+        except Exception as problem:
+            answer = _failed(problem, task)
+            self._connection.send(answer)
+            if answer.code == "internal_error":
+                raise _BrokenError from problem
+        return None
+
+    def _check(self, *tasks: Task) -> None:
+        """Raise `_CancelledError` where none of these tasks is wanted any more."""
+        while self._connection.poll():
+            self._unwanted.add(self._connection.recv())
+        if self._unwanted.issuperset(task.id for task in tasks):
             raise _CancelledError
-        connection.send(Answer("step", step + 1, total))
 
-    shown = -math.inf
+    def _prepare(self, task: Task) -> _Prepared:
+        """Write the prompt as a caption, read the files and lay out the canvas."""
+        from chronotope.caption.prompts import expand_prompts
+        from chronotope.generate.stored.knowledge import training_notes, vocabulary_of_model
+        from chronotope.safety.policy.decide import default_policy, read_policy
 
-    def watch(glance: Callable[[], Any]) -> None:
-        nonlocal shown
-        if time.monotonic() - shown >= PREVIEW_SECONDS:
-            with contextlib.suppress(RefusedError):  # what is finished is judged again
-                about = {"program": PROGRAM, "task": "unfinished"}
-                deliver(task.preview, [glance()], 1, about, policy=generator.policy)
-                connection.send(Answer("preview"))
-            shown = time.monotonic()
+        generator, order, notes = self._generator, task.order, list[str]()
+        generator.policy = read_policy(task.policy) if task.policy else default_policy()
+        request = order.request(task.paths, generator.defaults.fps)
+        vocabulary = vocabulary_of_model(generator.folder) if order.expand else None
+        typed: dict[str, Any] = {}
+        if vocabulary is not None:
+            guidance = generator.defaults.guidance_scale if order.guidance is None else order.guidance
+            found = expand_prompts(request.prompts, order.negative, guidance != 1, vocabulary)
+            request = replace(request, prompts=found.prompts, negative=found.negative, typed=found.typed)
+            notes += found.notes
+            typed = {"typed_prompt": found.typed} if found.typed else {}
+        told = text_of(tuple((prompt.seconds, prompt.text) for prompt in request.prompts))
+        self._connection.send(Answer("told", task.id, message=told))
+        plan = generator.plan(request.read(generator.defaults, generator.geometry, notes.append))
+        notes = [_without_folders(note, task) for note in (*notes, *training_notes(generator.folder, plan, (), notes))]
+        plan = replace(plan, notes=(*notes, *plan.notes))
+        return _Prepared(task, plan, told, tuple(notes), typed)
 
-    refusing = generator.policy.near_copies.action == "refuse"  # then nothing is shown before all of it is judged
-    stream = generator.stream(plan, order.seed, report, None if refusing else watch)
-    origin = {**stream.origin, **typed, "expand": order.expand}
-    with Delivery(task.output, stream.fps, origin, composite=bool(order.files), policy=generator.policy) as delivery:
-        for piece in stream.pieces:
-            for frame in piece:
-                delivery.add(frame)
-            connection.send(Answer("step", total, total))  # decoding goes on
-        took = {part: round(seconds, 3) for part, seconds in stream.seconds.items()}
-        delivery.finish({**origin, **stream.found(), "seconds": took})
-    for path in (task.preview, sidecar(task.preview)):
-        path.unlink(missing_ok=True)
-    return {
-        "width": origin["width"],
-        "height": origin["height"],
-        "num_frames": origin["num_frames"],
-        "fps": stream.fps,
-        "bytes": task.output.stat().st_size,
-        "told": told,
-        "seed": order.seed,
-        "notes": notes,
-        "took": took,
-    }
+    def _groups(self, prepared: Sequence[_Prepared]) -> Iterator[list[_Prepared]]:
+        """Yield what is sampled in one pass: neighbours of one kind, as many as the memory holds."""
+        group: list[_Prepared] = []
+        for one in prepared:
+            if group and (one.plan.kind is None or one.plan.kind != group[0].plan.kind or self._is_full(group)):
+                yield group
+                group = []
+            group.append(one)
+        if group:
+            yield group
+
+    def _is_full(self, group: Sequence[_Prepared]) -> bool:
+        import torch
+
+        from chronotope.generate.memory import available_bytes
+
+        device = self._generator.dit.patch_in.weight.device
+        free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available_bytes()
+        return (len(group) + 1) * self._generator.memory(group[0].plan) > free
+
+    def _sample(self, group: Sequence[_Prepared]) -> Sequence[Sampled | None]:
+        """Return the latents of plans of one kind; None for each where they have to be sampled alone."""
+        from chronotope.generate.sampler import RoundingError
+        from chronotope.generate.together import sample_plans
+
+        tasks, alone = [one.task for one in group], [None for _ in group]
+        if (kind := (group[0].plan.kind, len(group))) in self._apart:
+            return alone
+
+        def report(step: int) -> None:
+            self._check(*tasks)
+            for one in group:
+                self._connection.send(Answer("step", one.task.id, step + 1, one.num_steps))
+
+        plans, seeds = [one.plan for one in group], [task.order.seed for task in tasks]
+        try:
+            watches = [watch for task in tasks if (watch := self._watch(task, len(tasks))) is not None]
+            return sample_plans(self._generator, plans, seeds, report, watches)
+        except _CancelledError:
+            return alone  # nothing is sampled for jobs that are not wanted
+        except RoundingError:
+            self._apart.add(kind)
+        except Exception as problem:
+            if not _is_out_of_memory(problem):
+                self._connection.send(_failed(problem, tasks[0]))
+                raise _BrokenError from problem
+        return alone
+
+    def _watch(self, task: Task, count: int = 1) -> Callable[[Callable[[], Any]], None] | None:
+        """Return a function that stores a preview, one of `count` that share about one a second.
+
+        None where near copies are refused: then nothing is shown before all of it is judged.
+        """
+        from chronotope.safety.deliver import deliver
+
+        policy, shown = self._generator.policy, -math.inf
+        if policy.near_copies.action == "refuse":
+            return None
+
+        def watch(glance: Callable[[], Any]) -> None:
+            nonlocal shown
+            if time.monotonic() - shown >= count * PREVIEW_SECONDS:
+                with contextlib.suppress(RefusedError):  # what is finished is judged again
+                    about = {"program": PROGRAM, "task": "unfinished"}
+                    deliver(task.preview, [glance()], 1, about, policy=policy)
+                    self._connection.send(Answer("preview", task.id))
+                shown = time.monotonic()
+
+        return watch
+
+    def _publish(self, one: _Prepared, sampled: Sampled | None) -> None:
+        """Sample what is not sampled yet, decode and publish one file, and tell its facts."""
+        from chronotope.media.picture import sidecar
+        from chronotope.safety.deliver import Delivery
+
+        task, order, total = one.task, one.task.order, one.num_steps
+
+        def report(step: int) -> None:
+            self._check(task)
+            self._connection.send(Answer("step", task.id, step + 1, total))
+
+        stream = self._generator.stream(one.plan, order.seed, report, self._watch(task), sampled)
+        origin = {**stream.origin, **one.typed, "expand": order.expand}
+        policy = self._generator.policy
+        with Delivery(task.output, stream.fps, origin, composite=bool(order.files), policy=policy) as delivery:
+            for piece in stream.pieces:
+                for frame in piece:
+                    delivery.add(frame)
+                self._check(task)
+                self._connection.send(Answer("step", task.id, total, total))  # decoding goes on
+            took = {part: round(seconds, 3) for part, seconds in stream.seconds.items()}
+            delivery.finish({**origin, **stream.found(), "seconds": took})
+        for path in (task.preview, sidecar(task.preview)):
+            path.unlink(missing_ok=True)
+        result = {
+            "width": origin["width"],
+            "height": origin["height"],
+            "num_frames": origin["num_frames"],
+            "fps": stream.fps,
+            "bytes": task.output.stat().st_size,
+            "told": one.told,
+            "seed": order.seed,
+            "notes": list(one.notes),
+            "took": took,
+        }
+        self._connection.send(Answer("done", task.id, result=result))
+
+
+def _failed(problem: Exception, task: Task) -> Answer:
+    """Return the answer of a task that has failed or is not wanted any more."""
+    if isinstance(problem, _CancelledError):
+        return Answer("cancelled", task.id)
+    if isinstance(problem, RefusedError):
+        return Answer("failed", task.id, message=str(problem), code="content_policy_violation")
+    if isinstance(problem, ChronotopeError):
+        code = "invalid_request" if problem.exit_code == 2 else "generation_failed"
+        return Answer("failed", task.id, message=_without_folders(str(problem), task), code=code)
+    if _is_out_of_memory(problem):
+        message = "the memory is full; ask for a smaller size"
+        return Answer("failed", task.id, message=message, code="out_of_memory")
+    trace = "".join(traceback.format_exception(problem))
+    message = "the program failed at this job; the log of the server says why"
+    return Answer("failed", task.id, message=message, code="internal_error", result={"trace": trace})
