@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -28,29 +28,30 @@ def published(name: str) -> nn.Module:
     return network
 
 
-def _smaller_cosmos(scale: float) -> Any:
-    encoder, decoder = (tuple(max(32, round(width * scale / 32) * 32) for width in widths) for widths in _COSMOS)
-    sizes = {"encoder_block_out_channels": encoder, "decode_block_out_channels": decoder}
-    return import_diffusers().AutoencoderKLCosmos(**sizes)
-
-
-_COSMOS = ((128, 256, 512, 512), (256, 512, 512, 512))  # channels as published
-
-
 def equal_wan(parameters: int) -> nn.Module:
     """Return Wan's autoencoder in the width that brings its parameters nearest to `parameters`."""
-    made = [import_diffusers().AutoencoderKLWan(base_dim=width) for width in (8, 12, 16, 20, 24, 32, 40, 48)]
-    return _nearest(made, parameters)
+    return _nearest(lambda width: import_diffusers().AutoencoderKLWan(base_dim=width), range(8, 64, 4), parameters)
 
 
 def equal_cosmos(parameters: int) -> nn.Module:
     """Return Cosmos' autoencoder in the width that brings its parameters nearest to `parameters`."""
-    return _nearest([_smaller_cosmos(scale) for scale in (1 / 8, 3 / 16, 1 / 4, 3 / 8, 1 / 2)], parameters)
+    return _nearest(_cosmos, (16, 24, 32, 48, 64), parameters)
 
 
-def _nearest(made: list[Any], parameters: int) -> nn.Module:
-    chosen: nn.Module = min(made, key=lambda network: abs(parameters_of(network) - parameters))
-    return chosen.eval().requires_grad_(False)
+def _cosmos(width: int) -> Any:
+    """Return Cosmos' autoencoder with `width` channels where the published one has 128."""
+    sizes = {"encoder_block_out_channels": (1, 2, 4, 4), "decode_block_out_channels": (2, 4, 4, 4)}
+    scaled = {name: tuple(factor * width for factor in factors) for name, factors in sizes.items()}
+    return import_diffusers().AutoencoderKLCosmos(**scaled)
+
+
+def _nearest(make: Callable[[int], Any], widths: Iterable[int], parameters: int) -> nn.Module:
+    def distance(width: int) -> int:
+        with torch.device("meta"):
+            return abs(parameters_of(make(width)) - parameters)
+
+    network: nn.Module = make(min(widths, key=distance)).eval().requires_grad_(False)
+    return network
 
 
 def calls_of(ours: Autoencoder, others: dict[str, nn.Module], clip: Tensor) -> dict[str, dict[str, Callable[[], Any]]]:

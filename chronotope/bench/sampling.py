@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import nn
 
 from chronotope.bench.autoencoder import equal_wan
 from chronotope.bench.lines import AGAIN, OURS, Line, Section, lines_of
@@ -40,7 +41,8 @@ def measure_sampling(against: str, rounds: int) -> Section:
         half = Generator.load("small", precision="bf16")
         calls[f"{OURS} bf16"] = lambda: generate(half)
     if against:
-        pipeline = wan_pipeline(*map(parameters_of, reversed(ours.networks)))
+        sizes = [parameters_of(network) for network in ours.networks]
+        pipeline = wan_pipeline(PEERS[0].of_size(WIDTH, sizes[1]), equal_wan(sizes[0]))
         calls["Wan"] = lambda: run_wan(pipeline)
         notes["Wan"] = (
             f"{(parameters_of(pipeline.transformer) + parameters_of(pipeline.vae)) / 1e6:.1f} M, given vectors"
@@ -49,14 +51,14 @@ def measure_sampling(against: str, rounds: int) -> Section:
     return Section("sampling", "prompt to pixels with guidance, fp32", (*lines, *NOT_MEASURED))
 
 
-def wan_pipeline(transformer: int, autoencoder: int) -> Any:
-    """Return Wan's pipeline with random weights and about so many parameters; it is given vectors instead of text."""
+def wan_pipeline(transformer: nn.Module, autoencoder: nn.Module) -> Any:
+    """Return Wan's pipeline of these networks; it is given vectors instead of text."""
     diffusers = import_diffusers()
     pipeline = diffusers.WanPipeline(
         tokenizer=None,
         text_encoder=None,
-        transformer=PEERS[0].of_size(WIDTH, transformer).eval().requires_grad_(False),
-        vae=equal_wan(autoencoder),
+        transformer=transformer.eval().requires_grad_(False),
+        vae=autoencoder,
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(),
     )
     pipeline.set_progress_bar_config(disable=True)

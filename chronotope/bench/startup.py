@@ -10,7 +10,14 @@ from chronotope.bench.measure import cpu_seconds, ratios_to
 
 __all__ = ["measure_startup"]
 
-WAN = "from chronotope.bench.sampling import run_wan, wan_pipeline; run_wan(wan_pipeline(5_200_000, 5_000_000))"
+WAN = """
+import torch
+torch.set_num_threads(1)
+from chronotope.bench.peers import PEERS, import_diffusers
+from chronotope.bench.sampling import run_wan, wan_pipeline
+network = import_diffusers().AutoencoderKLWan(base_dim=24).eval().requires_grad_(False)
+run_wan(wan_pipeline(PEERS[0].make(192, 8, 16), network))
+"""  # in the sizes that `measure_sampling` finds
 
 
 def measure_startup(against: str, rounds: int) -> Section:

@@ -13,11 +13,11 @@ from chronotope.bench.lines import AGAIN, OURS, Line, Section, lines_of
 from chronotope.bench.measure import clock, in_turns
 from chronotope.bench.peers import CHANNELS, FRAMES, PEERS, TEXT, parameters_of
 from chronotope.config import override
-from chronotope.models.costs import SampleSize, dit_flops, text_flops
+from chronotope.models.costs import SampleSize, dit_flops, orthogonal_flops, text_flops
 from chronotope.models.dit import DiT
 from chronotope.models.precision import Precision, UsedPrecision, autocast, multiplies_bfloat16
-from chronotope.train.config import DiTRun, DiTTraining
-from chronotope.train.optimizers import make_optimizers
+from chronotope.train.config import DiTRun
+from chronotope.train.optimizers import Muon, make_optimizers
 from chronotope.train.samples import example_pack
 from chronotope.train.state import TrainState
 
@@ -139,7 +139,7 @@ def _shares(rounds: int, device: torch.device) -> Iterator[Line]:
         texts = STEP_TOKENS[0][0] // size.visual
         flops = {
             "passes": 3 * texts * (dit_flops(run.model, size) + text_flops(run.model, size.text)),
-            "update": orthogonal_flops(model, run.train),
+            "update": update_flops(make_optimizers(model, run.train)[0]),
         }
         yield from _arithmetic(precision, flops, taken)
         for tokens, aim in STEP_TOKENS:
@@ -148,14 +148,13 @@ def _shares(rounds: int, device: torch.device) -> Iterator[Line]:
             yield Line(f"{tokens:,} tokens, {precision}", OURS, 100 * taken["update"] / whole, "%", None, aim, note)
 
 
-def orthogonal_flops(model: nn.Module, train: DiTTraining) -> int:
-    """Count the FLOPs of the Newton-Schulz iterations of Muon: five times two products with the matrix, one without."""
-    total = 0
-    for group in make_optimizers(model, train)[0].param_groups:
+def update_flops(optimizer: Muon) -> int:
+    """Count the FLOPs with which Muon orthogonalises the matrices of a step; all else is a few a parameter."""
+    found = 0
+    for group in optimizer.param_groups:
         for weights in group["params"]:
-            short, long = sorted((weights.shape[0] // group["split"], weights.shape[1]))
-            total += group["split"] * 5 * (4 * short**2 * long + 2 * short**3)
-    return total
+            found += orthogonal_flops(group["split"], weights.shape[0] // group["split"], weights.shape[1])
+    return found
 
 
 def _arithmetic(precision: str, flops: dict[str, int], taken: dict[str, float]) -> Iterator[Line]:
