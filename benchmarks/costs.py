@@ -18,12 +18,12 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from chronotope.cli.costs import dit_costs, sample_of
-from chronotope.cli.train.hours import example_pack
 from chronotope.config import override
 from chronotope.models.dit import DiT
 from chronotope.storage import write_json
 from chronotope.train.config import DiTRun
 from chronotope.train.optimizers import make_optimizers
+from chronotope.train.samples import example_pack
 from chronotope.train.state import TrainState
 
 RESULTS = Path(__file__).with_suffix(".json")

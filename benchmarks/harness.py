@@ -10,7 +10,6 @@ import argparse
 import importlib
 import json
 import os
-import platform
 import subprocess
 import sys
 import time
@@ -20,9 +19,10 @@ from typing import Any
 
 import torch
 
+from chronotope.bench.measure import hardware, peak_megabytes
 from chronotope.storage import write_atomically, write_json
 
-__all__ = ["Options", "Page", "Row", "in_own_process", "peak_megabytes", "run", "say", "table"]
+__all__ = ["Options", "Page", "Row", "hardware", "in_own_process", "peak_megabytes", "run", "say", "table"]
 
 HERE = Path(__file__).parent
 
@@ -73,26 +73,6 @@ def in_own_process(module: str, *words: object) -> dict[str, Any]:
     )
     found: dict[str, Any] = json.loads(answer.stdout)
     return found
-
-
-def peak_megabytes() -> float:
-    """Return the peak resident memory of this process in MiB."""
-    peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    return round(int(peak.split()[1]) / 1024, 1)
-
-
-def hardware() -> dict[str, Any]:
-    """Describe the machine and the versions of torch and Python."""
-    cpu = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        cpu = next(
-            (line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")), cpu
-        )
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    memory = round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30)
-    versions = {"torch": torch.__version__, "python": platform.python_version()}
-    return {"cpu": cpu, "cores": os.cpu_count(), "gigabytes": memory, "gpu": gpu, **versions}
 
 
 def table(page: Page, data: dict[str, Any]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 import time
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -12,8 +11,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.harness import Options, Row, say
+from chronotope.bench.autoencoder import calls_of, published
+from chronotope.bench.lines import AGAIN, OURS
 from chronotope.errors import FileProblem
-from chronotope.geometry import Geometry
 from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig
 
 TITLE = "Speed: encode and decode"
@@ -47,31 +47,19 @@ def measure(options: Options) -> dict[str, Any]:
 
 
 def _calls(model: str, clip: Tensor) -> dict[str, Callable[[], object]]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from diffusers import AutoencoderKLLTXVideo, AutoencoderKLWan
-
     from benchmarks.autoencoder import find_autoencoder
 
     try:
         ours = find_autoencoder(model)
     except FileProblem:  # no trained model: use random weights of the default sizes
         ours = Autoencoder(AutoencoderConfig()).eval()
-    slices = Geometry(stride=ours.config.stride).slices(FRAMES)
-    latents = ours.encode(clip, slices)
-    calls: dict[str, Callable[[], object]] = {
-        "encode, Chronotope": lambda: ours.encode(clip, slices),
-        "decode, Chronotope": lambda: ours.decode(latents, slices),
+    others = {name: published(name) for name in ("AutoencoderKLLTXVideo", "AutoencoderKLWan")}
+    return {
+        f"{what}, {'Chronotope' if name == OURS else name}": call
+        for what, calls in calls_of(ours, others, clip).items()
+        for name, call in calls.items()
+        if name != AGAIN
     }
-    # ours converts from and to bytes; theirs are given floats, which saves them the conversion
-    pixels = clip.permute(3, 0, 1, 2)[None].float() / 127.5 - 1
-    for network in (AutoencoderKLLTXVideo, AutoencoderKLWan):
-        other = network().eval().requires_grad_(False)
-        with torch.no_grad():
-            inner = other.encode(pixels).latent_dist.mode()
-        calls[f"encode, {network.__name__}"] = lambda other=other: other.encode(pixels)
-        calls[f"decode, {network.__name__}"] = lambda other=other, inner=inner: other.decode(inner)
-    return calls
 
 
 def _timed(call: Callable[[], object]) -> float:

@@ -6,6 +6,7 @@ world   learns what actions do, for `chronotope play`: one slice a frame, a slic
 base    never trained: a step fits one GPU of 16 GB
 medium  never trained: a step fits one GPU of 48 GB
 large   shape only: a size for a cluster; a step takes eight GPUs of 141 GB
+xlarge  shape only, of 13 B: eight such GPUs too, for samples of the size of medium
 
 Every preset trains on whole clips of the size that it generates by default. "Never trained" means that nobody has run
 it yet: its rates and steps are those of published models of its size. "Shape only" means that parameters, FLOPs and
@@ -102,6 +103,10 @@ _ROWS = {
                   (256, 4, 10_000), large=True),
     "large": _Row((256, 512), 400_000, 300_000, 16_000_000, 3072, 40,   128, 600_000, 8_000_000, (1280, 720), 121, 24.0,
                   "shape only: a step of its transformer takes eight GPUs of 141 GB", None,
+                  (1024, 12, 12, 200_000), (512, 6, 50_000), large=True),
+    # with the samples of large a step would take 217 GB on each of eight GPUs: attention is not divided over GPUs
+    "xlarge": _Row((256, 512), 400_000, 300_000, 16_000_000, 5120, 40,  128, 600_000, 8_000_000, (768, 432), 97, 24.0,
+                  "shape only: a step of its transformer takes eight GPUs of 141 GB; 9.9e23 operations", None,
                   (1024, 12, 12, 200_000), (512, 6, 50_000), large=True),
 }
 # fmt: on

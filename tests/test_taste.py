@@ -366,7 +366,7 @@ def test_scripts_import_names_that_exist() -> None:
 
 
 def test_help_loads_no_heavy_package() -> None:
-    """`chronotope --help` imports click and nothing larger; `python -m benchmarks.startup` measures its time."""
+    """`chronotope --help` imports click and nothing larger; `chronotope bench --rows startup` measures its time."""
     shown = python(
         "import sys\nfrom chronotope.cli.commands import main\nsys.argv[1:] = ['--help']\n"
         "try: main()\nfinally: print(*sys.modules)"

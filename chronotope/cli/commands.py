@@ -12,6 +12,7 @@ import click
 
 from chronotope import PROGRAM, __version__
 from chronotope.cli import generate, judge
+from chronotope.cli.bench.commands import bench
 from chronotope.cli.datasets import commands as datasets
 from chronotope.cli.language import commands as language
 from chronotope.cli.safety import commands as safety
@@ -67,7 +68,7 @@ STAGES = {
         "seal",
         "prefer",
     ],
-    "look": ["info", "check", "audit", "verify", "disclose"],
+    "look": ["info", "check", "bench", "audit", "verify", "disclose"],
 }
 WORKERS = option(
     "--workers",
@@ -474,6 +475,7 @@ def check(path: Path, as_json: bool) -> int:
     return examine(path, as_json)
 
 
+chronotope.add_command(bench)
 chronotope.add_command(datasets.audit)
 chronotope.add_command(safety.verify)
 chronotope.add_command(safety.disclose)

@@ -358,7 +358,7 @@ STEPS = click.IntRange(1, 1000)  # as `request.NUM_STEPS`
 # Options of several commands
 
 FILE = click.Path(path_type=Path)
-PRESETS = "tiny, small or world; base and medium, for GPUs, were never trained; large is a shape for --dry-run"
+PRESETS = "tiny, small or world; base and medium, for GPUs, were never trained; large, xlarge: shapes for --dry-run"
 
 option = functools.partial(click.option, cls=Option)
 MODEL = option(

@@ -111,7 +111,7 @@ def sample_together(
     """
     starts = [_start(network, canvas, sampling, seed, past) for canvas, seed in zip(canvases, seeds, strict=True)]
     sizes = [len(one.noisy) for one in starts]
-    times = schedule(sampling.num_steps, network.flow.shift).to(starts[0].noisy.device)
+    times = schedule(sampling.num_steps, network.flow.shift)  # on the host, where the clock is read
     implied: list[Tensor] = []  # the clean latents of the last evaluation
     together = _velocity(network, starts, sampling, times, past, implied if watch else None)
     alone = [_velocity(network, [one], sampling, times, past, None) for one in starts] if len(starts) > 1 else []
@@ -187,6 +187,7 @@ def _velocity(
     grids = [one.canvas.level.shape for one in starts]
     rows = [rows_of(one.level.view(grid), one.rest.view(grid)) for one, grid in zip(starts, grids, strict=True)]
     count, sizes = len(starts), [len(one.noisy) for one in starts]
+    deviation = torch.tensor(flow.deviation).to(level.device)
 
     @cache
     def packed(guided: bool, rotation: int) -> tuple[PackedTokens, Tensor, tuple[int, ...], Tensor]:
@@ -200,13 +201,13 @@ def _velocity(
             samples += [_left_out(one, found, negative) for one, found in zip(samples, levels, strict=True)]
         batch, arranged = pack(samples)
         at_rest, _ = pack([replace(one, level=levels[i % count][:, 2]) for i, one in enumerate(samples)])
-        return batch, at_rest.level, arranged, model.encode_text(batch.text_tokens, batch.text_lengths)
+        return batch, at_rest.level, arranged, model.encode_text(batch.text_tokens, batch.texts)
 
     def velocity(noisy: Tensor, clock: Tensor) -> Tensor:
         guided = sampling.guidance.active(float(clock))
         batch, at_rest, arranged, text = packed(guided, _rotation(starts[0].canvas, int((times > clock).sum())))
         t = rest + (level - rest) * clock
-        scales = balance(flow, t)
+        scales = balance(flow, t, deviation)
         pieces = (scales.scale_in * noisy).split(sizes)
         scaled = torch.cat([pieces[i % count] for i in arranged])
         row_level = at_rest + (batch.level - at_rest) * clock

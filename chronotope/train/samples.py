@@ -20,7 +20,9 @@ from chronotope.data.latents import LatentClip, LatentDataset
 from chronotope.errors import UsageError
 from chronotope.flow.path import balance, interpolate, prediction_target
 from chronotope.geometry import Geometry, View
-from chronotope.models.packing import Sample, action_values, group_rows, signals_of
+from chronotope.models.costs import SampleSize
+from chronotope.models.dit import PackedTokens
+from chronotope.models.packing import Sample, action_values, group_rows, pack, row_signals, signals_of
 from chronotope.models.patches import patchify
 from chronotope.models.refinement import Grid
 from chronotope.models.text import TextTokenizer, TextTokens
@@ -28,7 +30,7 @@ from chronotope.prompt import Prompt, prompts_between, read_prompts, read_story
 from chronotope.train.config import CaptionConfig, DiTRun
 from chronotope.train.noise_levels import NoiseLevelChoice, noise_levels, sample_noise_levels
 
-__all__ = ["NoisedSamples", "all_prompts", "choose_caption", "clip_window", "make_samples"]
+__all__ = ["NoisedSamples", "all_prompts", "choose_caption", "clip_window", "example_pack", "make_samples"]
 
 
 def choose_caption(
@@ -224,3 +226,23 @@ def _actions_of_rows(choices: Sequence[_Choice], slice_of_row: Tensor, num_rows:
     """Return what stands for the actions of the rows of each sample."""
     of_slice = [choice.actions for choice in choices if choice.actions is not None]
     return torch.cat(of_slice)[slice_of_row].split(num_rows.tolist()) if of_slice else [None] * len(choices)
+
+
+def example_pack(run: DiTRun, size: SampleSize, samples: int) -> PackedTokens:
+    """Return a pack of so many samples of the run's own size: noise, with texts and a noise level a slice."""
+    geometry, model, defaults = run.geometry, run.model, run.defaults
+    slices = geometry.slices(geometry.stride[0] * size.slices)
+    rows, columns = geometry.token_grid(defaults.height, defaults.width)
+    grid = Grid(size.slices, rows, columns)
+    height, width = rows * geometry.cell[0], columns * geometry.cell[1]
+    text = torch.zeros(size.text, model.text_width) if model.text_width else [0] * size.text
+    sample = Sample(
+        torch.randn(size.visual, model.token_size),
+        torch.from_numpy(geometry.positions(slices, height, width, defaults.fps)),
+        torch.arange(size.slices).repeat_interleave(size.visual // size.slices),
+        torch.rand(size.slices),
+        row_signals(geometry, slices, height, width, defaults.fps),
+        ((0.0, text),),
+        grid,
+    )
+    return pack([sample] * samples)[0]

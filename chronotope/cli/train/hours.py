@@ -15,19 +15,16 @@ import torch
 from chronotope.cli.costs import dit_costs, memory_problem, sample_of
 from chronotope.config import override
 from chronotope.errors import UsageError
-from chronotope.models.costs import SampleSize
-from chronotope.models.dit import DiT, PackedTokens
-from chronotope.models.packing import Sample, pack, row_signals
+from chronotope.models.dit import DiT
 from chronotope.models.precision import autocast
-from chronotope.models.refinement import Grid
 from chronotope.parallel import from_first, join_ranks
-from chronotope.train.batches import tokens_to_device
 from chronotope.train.config import DiTRun
 from chronotope.train.optimizers import make_optimizers
 from chronotope.train.same_run import settings_of_run
+from chronotope.train.samples import example_pack
 from chronotope.train.state import TrainState
 
-__all__ = ["SIZES", "chosen_for_hours", "chosen_for_run", "example_pack", "seconds_per_step"]
+__all__ = ["SIZES", "chosen_for_hours", "chosen_for_run", "seconds_per_step"]
 
 SIZES = ((128, 4), (192, 8), (256, 12), (384, 12), (512, 16), (768, 20), (1024, 24), (1792, 32))  # width, depth
 TOKENS_PER_PARAMETER = 9  # that `small` saw in its training, the largest one that was measured here
@@ -100,7 +97,7 @@ def seconds_per_step(run: DiTRun) -> float:
     size = sample_of(run)
     samples = max(1, min(MEASURED_TOKENS, run.train.batch_tokens) // size.visual)
     batch, found = example_pack(run, size, samples), list[float]()
-    batch = tokens_to_device(batch, device)
+    batch = batch.to(device)
     for _ in range(2):
         times = [_now(device)]
         with autocast(device, run.train.precision):
@@ -119,23 +116,3 @@ def _now(device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter()
-
-
-def example_pack(run: DiTRun, size: SampleSize, samples: int) -> PackedTokens:
-    """Return a pack of so many samples of the run's own size: noise, with texts and a noise level a slice."""
-    geometry, model, defaults = run.geometry, run.model, run.defaults
-    slices = geometry.slices(geometry.stride[0] * size.slices)
-    rows, columns = geometry.token_grid(defaults.height, defaults.width)
-    grid = Grid(size.slices, rows, columns)
-    height, width = rows * geometry.cell[0], columns * geometry.cell[1]
-    text = torch.zeros(size.text, model.text_width) if model.text_width else [0] * size.text
-    sample = Sample(
-        torch.randn(size.visual, model.token_size),
-        torch.from_numpy(geometry.positions(slices, height, width, defaults.fps)),
-        torch.arange(size.slices).repeat_interleave(size.visual // size.slices),
-        torch.rand(size.slices),
-        row_signals(geometry, slices, height, width, defaults.fps),
-        ((0.0, text),),
-        grid,
-    )
-    return pack([sample] * samples)[0]

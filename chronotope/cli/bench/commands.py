@@ -1,0 +1,66 @@
+"""`chronotope bench`: what this program takes on this machine, beside what others take."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from chronotope.cli.terminal import JSON, Command, echo, option, say
+
+__all__ = ["bench"]
+
+ROWS = ("training", "optimiser", "memory", "sampling", "autoencoder", "startup", "gpu")  # as `bench.ROWS`
+
+
+class Rows(click.ParamType):
+    """Names of tables, by commas."""
+
+    name = "rows"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """Return the names in the order in which they were given."""
+        names = value if isinstance(value, tuple) else tuple(value.split(","))
+        if unknown := [name for name in names if name not in ROWS]:
+            self.fail(f"no table is named {unknown[0]!r}; choose from {', '.join(ROWS)}, by commas", param, ctx)
+        return names
+
+
+@click.command(
+    cls=Command,
+    examples="""
+    chronotope bench
+    chronotope bench --against diffusers
+    chronotope bench --against diffusers --rows training,memory --json > training.json
+    chronotope bench --against diffusers --rows autoencoder --full --rounds 9
+    """,
+)
+@option("--against", type=click.Choice(["diffusers"]), help="Measure the models of this library in turns with ours.")
+@option("--rows", type=Rows(), default=",".join(ROWS), show_default=True, metavar="NAMES", help="Tables, by commas.")
+@option("--rounds", type=click.IntRange(1, 99), default=5, show_default=True, help="Measurements, of which medians.")
+@option("--compiled", is_flag=True, help="Also measure our training step compiled; needs a C++ compiler.")
+@option("--full", is_flag=True, help="Also measure the autoencoder at 256 pixels; minutes more.")
+@JSON
+def bench(against: str | None, rows: tuple[str, ...], rounds: int, compiled: bool, full: bool, as_json: bool) -> None:
+    """Measure this program on this machine: medians, side by side in one run.
+
+    All that is compared runs in turns, on one thread of the CPU, in processor time. "chronotope again" is the same
+    call a second time: how far its ratio is from 1 is noise. Other models have random weights and our number of
+    parameters. The table gpu needs a GPU.
+    """
+    from dataclasses import asdict
+
+    from chronotope.bench import hardware, run_bench
+    from chronotope.cli.bench.table import table_of
+
+    found = []
+    for section in run_bench(rows, against or "", rounds, compiled, full, lambda name: say(f"measuring {name} ...")):
+        found.append(asdict(section))
+        if not as_json:
+            echo(table_of(section) + "\n")
+    machine = hardware()
+    if as_json:
+        echo(json.dumps({"hardware": machine, "rounds": rounds, "against": against, "sections": found}, indent=1))
+    else:
+        echo(", ".join(f"{name} {value}" for name, value in machine.items() if value is not None))
