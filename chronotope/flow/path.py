@@ -79,17 +79,17 @@ class Balance:
     scale_out: Tensor
 
 
-def balance(flow: FlowConfig, t: Tensor) -> Balance:
+def balance(flow: FlowConfig, t: Tensor, deviation: Tensor | None = None) -> Balance:
     """Return the preconditioning scales at t [n, 1] for data of the flow's deviation d.
 
     The target is a clean + b noise. Its best linear estimate from noisy = alpha clean + sigma noise is skip * noisy,
     with variance v = alpha^2 d^2 + sigma^2, skip = (a alpha d^2 + b sigma) / v and error d |a sigma - b alpha| /
-    sqrt(v).
+    sqrt(v). `deviation` may be given as a tensor, so that nothing is copied to the device at each call.
     """
     alpha, sigma, alpha_slope, sigma_slope = _coefficients(flow.path, t)
     zero, one = torch.zeros_like(t), torch.ones_like(t)
     a, b = {"velocity": (alpha_slope, sigma_slope), "clean": (one, zero), "noise": (zero, one)}[flow.prediction]
-    d = torch.tensor(flow.deviation, device=t.device, dtype=t.dtype)
+    d = torch.tensor(flow.deviation, device=t.device, dtype=t.dtype) if deviation is None else deviation
     variance = (alpha * d) ** 2 + sigma**2
     error = d * (a * sigma - b * alpha).abs() * variance.rsqrt()
     return Balance(variance.rsqrt(), (a * alpha * d**2 + b * sigma) / variance, error.clamp(min=1e-6))

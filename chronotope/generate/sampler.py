@@ -79,7 +79,8 @@ def sample(
     rest = torch.zeros_like(level) if canvas.rest is None else canvas.rest.reshape(-1, 1)
     start = interpolate(flow.path, known, noise, level).to(device)
     level, rest = level.to(device), rest.to(device)
-    times = schedule(sampling.num_steps, flow.shift).to(device)
+    deviation = torch.tensor(flow.deviation).to(device)
+    times = schedule(sampling.num_steps, flow.shift)  # on the host, where the clock is read
 
     rows, row = rows_of(level.view(canvas.level.shape), rest.view(canvas.level.shape))
     negative = ((0.0, tokenizer.encode(sampling.negative_prompt)),)
@@ -95,7 +96,7 @@ def sample(
         samples = [conditional, replace(conditional, **left_out)] if guided else [conditional]
         batch, arranged = pack(samples)
         at_rest, _ = pack([replace(one, level=rows[:, 2]) for one in samples])
-        return batch, at_rest.level, arranged, model.encode_text(batch.text_tokens, batch.text_lengths)
+        return batch, at_rest.level, arranged, model.encode_text(batch.text_tokens, batch.texts)
 
     implied: list[Tensor] = []
 
@@ -106,7 +107,7 @@ def sample(
         guided = sampling.guidance.active(float(clock))
         batch, at_rest, arranged, text = packed(guided, _rotation(canvas, int((times > clock).sum())))
         t = rest + (level - rest) * clock
-        scales = balance(flow, t)
+        scales = balance(flow, t, deviation)
         scaled = (scales.scale_in * noisy).repeat(len(arranged), 1)
         row_level = at_rest + (batch.level - at_rest) * clock
         output = model(replace(batch, noisy=scaled, level=row_level), text, *pasts(len(arranged))).float()

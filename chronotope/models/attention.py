@@ -1,15 +1,21 @@
 """Attention over a packed sequence: a token attends to the tokens of its own sample only.
 
-The reference path runs on every device: one scaled dot-product attention for each run of samples of equal length. On
-CUDA in half precision, the same function calls one variable-length kernel.
+`packed_attention` is one call on every device, and part of a compiled graph:
+
+- on CUDA in half precision, one variable-length kernel;
+- on a CPU, one scaled dot-product attention for each run of samples of equal length. A compiled graph cannot hold a
+  loop whose length depends on data, so there it calls an operator that hides the loop (`chronotope::attend`), with the
+  same kernels and the same bits;
+- elsewhere, and under a slice-causal mask, the loop outside of compiled graphs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from itertools import accumulate, groupby
+from itertools import accumulate, groupby, pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,39 +24,61 @@ from torch import Tensor
 
 from chronotope.models.causal import CausalSegments
 
-__all__ = ["Segments", "packed_attention"]
+__all__ = ["Segments", "copied_to", "packed_attention"]
 
 
 @dataclass(frozen=True, eq=False)
 class Segments:
-    """The number of tokens of each sample of a packed sequence, in order.
+    """The number of tokens of each sample of a packed sequence, in order, and tensors made from it once.
 
-    An object rather than a tuple, so that a compiled block is not specialised to the lengths.
+    `ends` are 0 and the end of each sample (cumulative lengths), and `places` the index of every token within its
+    sample; `to` copies both to a device. `host_ends` stay on the host. A compiled graph reads the tensors, so it is not
+    specialised to the lengths.
     """
 
     lengths: tuple[int, ...]
-    _ends: dict[torch.device, Tensor] = field(default_factory=dict, init=False, repr=False)
+    longest: int = field(init=False, repr=False)
+    ends: Int[Tensor, " ends"] = field(init=False, repr=False)
+    host_ends: Int[Tensor, " ends"] = field(init=False, repr=False)
+    places: Float[Tensor, " n"] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        lengths = torch.tensor(self.lengths, dtype=torch.long)
+        ends = torch.tensor([0, *accumulate(self.lengths)])
+        starts = ends[:-1].repeat_interleave(lengths)
+        self._set(
+            longest=max(self.lengths, default=0),
+            ends=ends.int(),
+            host_ends=ends.int(),
+            places=(torch.arange(len(starts)) - starts).float(),
+        )
+
+    def _set(self, **values: Any) -> None:
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def to(self, device: torch.device) -> Segments:
+        """Return these segments with their tensors on a device; the copy to a GPU is asynchronous."""
+        if device == self.ends.device:
+            return self
+        moved = copy.copy(self)
+        moved._set(**{name: copied_to(getattr(self, name), device) for name in ("ends", "places")})
+        return moved
 
     def at(self, layer: int) -> Segments:
         """Return these segments, which all blocks read alike."""
         del layer
         return self
 
-    def ends(self, device: torch.device) -> Int[Tensor, " ends"]:
-        """Return 0 and the end of each sample (cumulative lengths); copied to each device once, asynchronously."""
-        if device not in self._ends:
-            ends = torch.tensor([0, *accumulate(self.lengths)], dtype=torch.int32)
-            self._ends[device] = ends.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else ends
-        return self._ends[device]
-
-    def places(self) -> Int[Tensor, " n"]:
-        """Return the index of every token within its sample."""
-        lengths = torch.tensor(self.lengths)
-        return torch.arange(int(lengths.sum())) - (lengths.cumsum(0) - lengths).repeat_interleave(lengths)
-
     def runs(self) -> list[tuple[int, int]]:
         """Return (count, length) of each run of consecutive samples of equal length."""
-        return [(len(list(run)), length) for length, run in groupby(self.lengths)]
+        return _runs(self.lengths)
+
+
+def copied_to(value: Tensor, device: torch.device) -> Tensor:
+    """Copy a tensor to a device; the copy from the host to a GPU is asynchronous."""
+    pinned = value.pin_memory() if device.type == "cuda" and value.device.type == "cpu" else value
+    return pinned.to(device, non_blocking=True)
 
 
 def packed_attention(
@@ -59,41 +87,106 @@ def packed_attention(
     v: Float[Tensor, "n heads k"],
     segments: Segments | CausalSegments,
 ) -> Float[Tensor, "n heads k"]:
-    """Compute attention within each sample; returns the dtype of `v`. It stays outside of compiled graphs."""
+    """Compute attention within each sample; returns the dtype of `v`."""
+    if isinstance(segments, Segments):
+        if q.is_cuda and v.dtype in (torch.bfloat16, torch.float16):
+            return _by_kernel(q.to(v.dtype), k.to(v.dtype), v, segments)
+        if q.device.type == "cpu" and torch.compiler.is_compiling():
+            attended, _ = torch.ops.chronotope.attend(q.float(), k.float(), v.float(), segments.host_ends)
+            return attended.to(v.dtype)  # type: ignore[no-any-return]
     if torch.compiler.is_compiling():  # as a decorator it would import torch._dynamo, 1.3 s, where nothing is compiled
         return torch.compiler.disable(_attend)(q, k, v, segments)  # type: ignore[no-any-return]
     return _attend(q, k, v, segments)
 
 
+def _by_kernel(q: Tensor, k: Tensor, v: Tensor, segments: Segments) -> Tensor:
+    from torch.nn.attention.varlen import varlen_attn  # takes 1.3 s
+
+    ends, longest = segments.ends, segments.longest
+    return varlen_attn(q, k, v, ends, ends, longest, longest)  # type: ignore[return-value]
+
+
 def _attend(q: Tensor, k: Tensor, v: Tensor, segments: Segments | CausalSegments) -> Tensor:
-    if isinstance(segments, CausalSegments):
-        with torch.autocast(q.device.type, enabled=False):
-            return segments.attend(q.float(), k.float(), v.float()).to(v.dtype)
-    if q.is_cuda and v.dtype in (torch.bfloat16, torch.float16) and (kernel := _variable_length_kernel()):
-        ends, longest = segments.ends(q.device), max(segments.lengths)
-        attended: Tensor = kernel(q.to(v.dtype), k.to(v.dtype), v, ends, ends, longest, longest)
-        return attended
     # single precision, because the backward pass of the fused CPU kernel is 2.5 times slower in bfloat16
     with torch.autocast(q.device.type, enabled=False):
-        return _by_sample(q.float(), k.float(), v.float(), segments).to(v.dtype)
+        if isinstance(segments, CausalSegments):
+            return segments.attend(q.float(), k.float(), v.float()).to(v.dtype)
+        outputs = [
+            _joined(F.scaled_dot_product_attention(queries, keys, values))
+            for queries, keys, values in _by_run(segments.runs(), q.float(), k.float(), v.float())
+        ]
+        return _concatenated(outputs).to(v.dtype)
 
 
-def _by_sample(q: Tensor, k: Tensor, v: Tensor, segments: Segments) -> Tensor:
-    """Attend with one call for each run of consecutive samples of equal length, without copying q, k and v."""
-    runs = segments.runs()
+def _runs(lengths: Sequence[int]) -> list[tuple[int, int]]:
+    return [(len(list(run)), length) for length, run in groupby(lengths)]
+
+
+def _by_run(runs: Sequence[tuple[int, int]], *tensors: Tensor) -> Iterator[list[Tensor]]:
+    """Yield the tensors [n, heads, ...] of each run as [samples, heads, length, ...], without copying them."""
     sizes = [count * length for count, length in runs]
-    outputs = []
-    for run, pieces in zip(runs, zip(*(x.split(sizes) for x in (q, k, v)), strict=True), strict=True):
-        rows = (piece.unflatten(0, run).transpose(1, 2) for piece in pieces)
-        outputs.append(F.scaled_dot_product_attention(*rows).transpose(1, 2).flatten(0, 1))
-    return torch.cat(outputs) if len(outputs) > 1 else outputs[0]
+    for run, pieces in zip(runs, zip(*(x.split(sizes) for x in tensors), strict=True), strict=True):
+        yield [piece.unflatten(0, run).transpose(1, 2) for piece in pieces]
 
 
-@cache
-def _variable_length_kernel() -> Callable[..., Tensor] | None:
-    """Return the kernel for samples of different lengths; None where this torch has none. Importing it takes 1.3 s."""
-    try:
-        from torch.nn.attention.varlen import varlen_attn
-    except ImportError:
-        return None
-    return varlen_attn  # type: ignore[return-value]
+def _joined(rows: Float[Tensor, "samples heads length *k"]) -> Float[Tensor, "n heads *k"]:
+    return rows.transpose(1, 2).flatten(0, 1)
+
+
+def _concatenated(parts: Sequence[Tensor]) -> Tensor:
+    return torch.cat(list(parts)) if len(parts) > 1 else parts[0]
+
+
+# The operator that a compiled graph on a CPU calls. Its kernels are those that F.scaled_dot_product_attention takes.
+# `torch.library.custom_op` would import torch._dynamo at the first call.
+
+_OPERATORS = torch.library.Library("chronotope", "DEF")
+_OPERATORS.define("attend(Tensor q, Tensor k, Tensor v, Tensor ends) -> (Tensor, Tensor)")
+_OPERATORS.define(
+    "attend_backward(Tensor gradient, Tensor q, Tensor k, Tensor v, Tensor attended, Tensor logsumexp, Tensor ends)"
+    " -> (Tensor, Tensor, Tensor)"
+)
+
+
+def _runs_between(ends: Tensor) -> list[tuple[int, int]]:
+    return _runs([stop - start for start, stop in pairwise(ends.tolist())])
+
+
+def _attend_kernel(q: Tensor, k: Tensor, v: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the attended values [n, heads, k] and the logarithms of the sums of weights [n, heads]."""
+    kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    found = [kernel(*rows) for rows in _by_run(_runs_between(ends), q, k, v)]
+    return _concatenated([_joined(rows) for rows, _ in found]), torch.cat([_joined(rows) for _, rows in found])
+
+
+def _attend_backward_kernel(
+    gradient: Tensor, q: Tensor, k: Tensor, v: Tensor, attended: Tensor, logsumexp: Tensor, ends: Tensor
+) -> tuple[Tensor, ...]:
+    kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
+    by_run = _by_run(_runs_between(ends), gradient, q, k, v, attended, logsumexp)
+    found = [kernel(*rows, 0.0, False) for rows in by_run]
+    return tuple(_concatenated([_joined(rows) for rows in part]) for part in zip(*found, strict=True))
+
+
+def _attend_shapes(q: Tensor, k: Tensor, v: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
+    return q.new_empty(q.shape), q.new_empty(q.shape[:2])
+
+
+def _attend_backward_shapes(gradient: Tensor, q: Tensor, k: Tensor, v: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+    return tuple(x.new_empty(x.shape) for x in (q, k, v))
+
+
+def _save(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, ...]) -> None:
+    *qkv, ends = inputs
+    ctx.save_for_backward(*qkv, *output, ends)
+
+
+def _differentiate(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+    return *torch.ops.chronotope.attend_backward(gradient, *ctx.saved_tensors), None
+
+
+_OPERATORS.impl("attend", _attend_kernel, "CPU")
+_OPERATORS.impl("attend_backward", _attend_backward_kernel, "CPU")
+torch.library.register_fake("chronotope::attend", _attend_shapes, lib=_OPERATORS)
+torch.library.register_fake("chronotope::attend_backward", _attend_backward_shapes, lib=_OPERATORS)
+torch.library.register_autograd("chronotope::attend", _differentiate, setup_context=_save, lib=_OPERATORS)

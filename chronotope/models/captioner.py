@@ -229,7 +229,7 @@ class LatentCaptioner(CaptionDecoder):
     def look(self, clips: VisualTokens) -> Memory:
         """Encode clips; the result serves all texts about them."""
         angles = rotary_angles(clips.positions, self.config.head_dim)
-        segments = Segments(clips.lengths)
+        segments = Segments(clips.lengths).to(clips.values.device)
         x = self.patch_in(clips.values) + self.position_in(clips.positions) + clips.still[:, None] * self.still
         for block in self.blocks:
             x = block(x, angles, segments)

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Annotated
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
@@ -21,10 +21,10 @@ from torch.utils.checkpoint import checkpoint
 
 from chronotope.config import Range
 from chronotope.errors import UsageError
-from chronotope.models.attention import Segments, packed_attention
+from chronotope.models.attention import Segments, copied_to, packed_attention
 from chronotope.models.causal import CausalSegments, Past, PastSlice
 from chronotope.models.linear import Linear, silu
-from chronotope.models.refinement import Grid, Refinement
+from chronotope.models.refinement import Grid, Neighbours, Refinement
 from chronotope.models.rope import rotary_angles, rotate
 from chronotope.models.text import StateProjection, TextEncoder
 
@@ -82,22 +82,44 @@ class DiTConfig:
 class PackedTokens:
     """Samples of any size in one sequence; each sample is its text tokens followed by its visual tokens.
 
-    `order` gathers the sequence from the concatenation of all text tokens and all visual tokens. `row` is the index of
-    every token into `level` (noise levels), `signals` and `actions`, which only models with actions have (zeros: not
-    known). Axes: v visual tokens, p values of a token, l text tokens (s values of a state), n = l + v, r rows.
+    `order` gathers the sequence from the concatenation of all text tokens and all visual tokens, and `place` is where
+    each visual token stands in it. `row` is the index of every token into `level` (noise levels), `signals` and
+    `actions`, which only models with actions have (zeros: not known). `neighbours` are those of the slices of `grids`.
+    Axes: v visual tokens, p values of a token, l text tokens (s values of a state), n = l + v, r rows.
     """
 
     noisy: Float[Tensor, "v p"]
     text_tokens: Int[Tensor, " l"] | Float[Tensor, "l s"]
-    text_lengths: tuple[int, ...]
+    texts: Segments
     order: Int[Tensor, " n"]
-    lengths: tuple[int, ...]
+    place: Int[Tensor, " v"]
+    samples: Segments
     positions: Float[Tensor, "n 3"]
     row: Int[Tensor, " n"]
     level: Float[Tensor, " r"]
     signals: Float[Tensor, "r g"]
     grids: tuple[Grid, ...]
+    neighbours: tuple[Neighbours, ...]
     actions: Float[Tensor, "r a"] | None = None
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """The number of tokens of each sample."""
+        return self.samples.lengths
+
+    @property
+    def text_lengths(self) -> tuple[int, ...]:
+        """The number of tokens of each text."""
+        return self.texts.lengths
+
+    def to(self, device: torch.device) -> PackedTokens:
+        """Return these tokens on a device; the copy to a GPU is asynchronous."""
+        copies: dict[str, Any] = {
+            name: copied_to(each, device) for name, each in vars(self).items() if isinstance(each, Tensor)
+        }
+        neighbours = tuple(Neighbours(*(copied_to(x, device) for x in both)) for both in self.neighbours)
+        texts, samples = self.texts.to(device), self.samples.to(device)
+        return replace(self, **copies, texts=texts, samples=samples, neighbours=neighbours)
 
 
 class Block(nn.Module):
@@ -222,11 +244,9 @@ class DiT(nn.Module):
             nn.init.zeros_(module.weight)
         nn.init.zeros_(self.seams.correct.bias)  # type: ignore[arg-type]
 
-    def encode_text(
-        self, tokens: Int[Tensor, " l"] | Float[Tensor, "l s"], lengths: Sequence[int]
-    ) -> Float[Tensor, "l d"]:
+    def encode_text(self, tokens: Int[Tensor, " l"] | Float[Tensor, "l s"], texts: Segments) -> Float[Tensor, "l d"]:
         """Encode the texts; the result is the same for every step of sampling."""
-        return self.text(tokens, lengths)
+        return self.text(tokens, texts)
 
     def forward(
         self, batch: PackedTokens, text: Float[Tensor, "l d"] | None = None, pasts: Sequence[Past | None] = ()
@@ -238,7 +258,8 @@ class DiT(nn.Module):
         """
         tokens = self._transform(batch, text, pasts)
         received = [past.slices[-1].message if past and past.slices else None for past in pasts]
-        return self.patch_out(tokens) + self.seams(tokens, batch.noisy.to(tokens.dtype), batch.grids, received)
+        noisy = batch.noisy.to(tokens.dtype)
+        return self.patch_out(tokens) + self.seams(tokens, noisy, batch.grids, received, batch.neighbours)
 
     def remember(self, batch: PackedTokens, past: Past | None = None, text: Float[Tensor, "l d"] | None = None) -> Past:
         """Return the past after one more clean slice, the only one of the pack; the first one brings the text."""
@@ -258,7 +279,7 @@ class DiT(nn.Module):
     ) -> Float[Tensor, "v d"]:
         """Pass all tokens through the blocks; return the visual ones, modulated for the output."""
         if text is None:
-            text = self.encode_text(batch.text_tokens, batch.text_lengths)
+            text = self.encode_text(batch.text_tokens, batch.texts)
         x = F.embedding(batch.order, torch.cat([text, self.patch_in(batch.noisy)]))
         rows = self.level_in(_level_features(batch.level)) + self.signals_in(batch.signals)
         if batch.actions is not None:
@@ -266,7 +287,7 @@ class DiT(nn.Module):
         rows = silu(self.row_out(silu(rows)))
         modulation = self.modulation(rows)
         angles = rotary_angles(batch.positions, self.config.head_dim)
-        segments: Segments | CausalSegments = Segments(batch.lengths)
+        segments: Segments | CausalSegments = batch.samples
         if kept is not None or any(grid.order != "full" for grid in batch.grids):
             head_dim, memory = self.config.head_dim, self.config.memory
             segments = CausalSegments.of(batch.lengths, batch.grids, batch.positions, head_dim, pasts, memory, kept)
@@ -278,10 +299,7 @@ class DiT(nn.Module):
                 x = block(*inputs)
         shift, scale = F.embedding(batch.row, self.final_modulation(rows)).chunk(2, dim=1)
         # gather visual tokens by index rather than by mask: the size of a masked result would synchronise with the GPU
-        place = torch.empty_like(batch.order).index_copy_(
-            0, batch.order, torch.arange(len(batch.order), device=x.device)
-        )
-        return _modulate(x, shift, scale)[place[text.shape[0] :]]
+        return _modulate(x, shift, scale)[batch.place]
 
 
 def _level_features(level: Float[Tensor, " r"]) -> Float[Tensor, "r 256"]:

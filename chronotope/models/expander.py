@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -52,10 +51,9 @@ class PromptExpander(CaptionDecoder):
 
     def look(self, ids: Int[Tensor, " n"], lengths: Sequence[int]) -> Memory:
         """Encode short captions, packed."""
-        segments = Segments(tuple(lengths))
-        places = segments.places().to(ids.device, torch.float32)
-        angles = rotary_angles(F.pad(places[:, None], (0, 2)), self.config.head_dim)
-        return self.remember(self.reader(ids, lengths), angles, segments)
+        segments = Segments(tuple(lengths)).to(ids.device)
+        angles = rotary_angles(F.pad(segments.places[:, None], (0, 2)), self.config.head_dim)
+        return self.remember(self.reader(ids, segments), angles, segments)
 
     def forward(
         self, ids: Int[Tensor, " n"], lengths: Sequence[int], texts: Mapping[str, Int[Tensor, "clips _"]]

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from chronotope.actions import ActionSchema
 from chronotope.geometry import Geometry, Slice, View
+from chronotope.models.attention import Segments
 from chronotope.models.dit import SIGNAL_STILL, SIGNAL_TEXT, PackedTokens
-from chronotope.models.refinement import Grid
+from chronotope.models.refinement import Grid, Neighbours, neighbours_of
 from chronotope.models.text import TextTokens
 
 __all__ = [
@@ -146,6 +147,8 @@ def pack(samples: Sequence[Sample]) -> tuple[PackedTokens, tuple[int, ...]]:
     num_visual = np.array([len(sample.noisy) for sample in ordered])
     num_rows = np.array([len(sample.level) for sample in ordered])
     order = _alternating(num_text, num_visual).to(device)
+    place = torch.empty_like(order).index_copy_(0, order, torch.arange(len(order), device=device))
+    grids = tuple(sample.grid for sample in ordered)
     # text tokens form one row: noise level 0 and the signals that the slices of the sample share
     row_order = _alternating(num_rows, np.ones_like(num_rows)).to(device)
     text_row = np.cumsum(num_rows + 1) - 1
@@ -165,14 +168,16 @@ def pack(samples: Sequence[Sample]) -> tuple[PackedTokens, tuple[int, ...]]:
     tokens = PackedTokens(
         noisy=torch.cat([sample.noisy for sample in ordered]),
         text_tokens=_joined([tokens for _, tokens in texts]).to(device),
-        text_lengths=tuple(text_lengths),
+        texts=Segments(tuple(text_lengths)).to(device),
         order=order,
-        lengths=tuple((num_text + num_visual).tolist()),
+        place=place[sum(text_lengths) :],
+        samples=Segments(tuple((num_text + num_visual).tolist())).to(device),
         positions=torch.cat([torch.from_numpy(text_positions).to(device), *(one.positions for one in ordered)])[order],
         row=torch.cat(rows)[order],
         level=torch.cat([*levels, levels[0].new_zeros(len(ordered))])[row_order],
         signals=torch.cat([*(sample.signals for sample in ordered), text_signals])[row_order],
-        grids=tuple(sample.grid for sample in ordered),
+        grids=grids,
+        neighbours=tuple(Neighbours(*(x.to(device) for x in both)) for both in neighbours_of(grids)),
         actions=torch.cat(actions)[row_order] if actions else None,
     )
     return tokens, arranged

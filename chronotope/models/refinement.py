@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from chronotope.models.linear import Linear, silu
 from chronotope.models.patches import patchify, unpatchify
 
-__all__ = ["Grid", "Order", "Refinement"]
+__all__ = ["Grid", "Neighbours", "Order", "Refinement", "neighbours_of"]
 
 
 Order = Literal["full", "causal", "teacher"]
@@ -41,6 +41,16 @@ class Grid(NamedTuple):
         return self.slices * self.rows * self.columns
 
 
+class Neighbours(NamedTuple):
+    """The index of the slice before and after each slice, of all samples of equal height and width.
+
+    Where there is none it is the number of slices.
+    """
+
+    before: Int[Tensor, " s"]
+    after: Int[Tensor, " s"]
+
+
 class Refinement(nn.Module):
     """Map token features and noisy latents to a correction of the output; the correction is initialised to zero."""
 
@@ -59,23 +69,25 @@ class Refinement(nn.Module):
         noisy: Float[Tensor, "v p"],
         grids: tuple[Grid, ...],
         received: Sequence[Tensor | None] = (),
+        neighbours: Sequence[Neighbours] = (),
     ) -> Float[Tensor, "v p"]:
         """Return the correction of every visual token; samples of equal height and width are processed together.
 
-        `received` are the messages from the slice before the first of each sample, where there is one.
+        `received` are the messages from the slice before the first of each sample, where there is one. `neighbours` are
+        those of `neighbours_of`, on the device of the tokens; without them they are found here.
         """
         received = received or [None] * len(grids)
+        neighbours = neighbours or [Neighbours(*(x.to(tokens.device) for x in both)) for both in neighbours_of(grids)]
         pieces = self._inputs(tokens, noisy).split([grid.tokens for grid in grids])
         corrections: dict[int, Tensor] = {}
-        for shape in dict.fromkeys((grid.rows, grid.columns) for grid in grids):
-            members = [i for i, grid in enumerate(grids) if (grid.rows, grid.columns) == shape]
+        for (shape, members), adjacent in zip(_by_shape(grids).items(), neighbours, strict=True):
             latents = unpatchify(torch.cat([pieces[i] for i in members]), self.patch_size, *shape)
             latents = latents.contiguous(memory_format=torch.channels_last)
             gathered = self.gather(latents)
             # a picture has no neighbours in time
             if any(grids[i].slices > 1 or grids[i].cycle or received[i] is not None for i in members):
                 messages, own = self.gather_in_time(latents), [grids[i] for i in members]
-                gathered = gathered + _from_neighbours(messages, own, [received[i] for i in members])
+                gathered = gathered + _from_neighbours(messages, own, adjacent, [received[i] for i in members])
             corrected = patchify(self.correct(silu(gathered)), self.patch_size)
             corrections |= zip(members, corrected.split([len(pieces[i]) for i in members]), strict=True)
         return torch.cat([corrections[i] for i in range(len(grids))])
@@ -92,34 +104,56 @@ class Refinement(nn.Module):
         return torch.cat([features, _by_latent(noisy, self.patch_size)], dim=-1).flatten(1)
 
 
+def neighbours_of(grids: Sequence[Grid]) -> tuple[Neighbours, ...]:
+    """Return the neighbours of the slices of a pack, for each height and width in the order in which they come."""
+    return tuple(_adjacent([grids[i] for i in members]) for members in _by_shape(grids).values())
+
+
+def _by_shape(grids: Sequence[Grid]) -> dict[tuple[int, int], list[int]]:
+    """Return the numbers of the samples of each height and width."""
+    members: dict[tuple[int, int], list[int]] = {}
+    for number, grid in enumerate(grids):
+        members.setdefault((grid.rows, grid.columns), []).append(number)
+    return members
+
+
 def _from_neighbours(
-    messages: Float[Tensor, "s both h w"], grids: Sequence[Grid], received: Sequence[Tensor | None]
+    messages: Float[Tensor, "s both h w"],
+    grids: Sequence[Grid],
+    adjacent: Neighbours,
+    received: Sequence[Tensor | None],
 ) -> Float[Tensor, "s c h w"]:
     """Add what the previous slice sends forward and what the next slice sends back; beyond the ends both are zero."""
-    before, after = _adjacent(grids, messages.device)
     to_next, to_previous = F.pad(messages, (0, 0, 0, 0, 0, 0, 0, 1)).chunk(2, dim=1)  # one more slice, of zeros
-    first = [sum(grid.slices for grid in grids[:i]) for i in range(len(grids))]
-    from_past = {start: message for start, message in zip(first, received, strict=True) if message is not None}
+    before, start = adjacent.before, 0
+    from_past: list[Tensor] = []
+    for grid, message in zip(grids, received, strict=True):
+        if message is not None:
+            first = torch.arange(len(before), device=before.device) == start
+            before = torch.where(first, len(to_next) + len(from_past), before)
+            from_past.append(message)
+        start += grid.slices
     if from_past:
-        before[list(from_past)] = len(to_next) + torch.arange(len(from_past), device=before.device)
-        to_next = torch.cat([to_next, *from_past.values()])
-    return to_next[before] + to_previous[after]
+        to_next = torch.cat([to_next, *from_past])
+    return to_next[before] + to_previous[adjacent.after]
 
 
-def _adjacent(grids: Sequence[Grid], device: torch.device) -> tuple[Int[Tensor, " s"], Int[Tensor, " s"]]:
-    """Return the indices of the previous and next slice of each slice; the number of slices where there is none."""
-    lengths, cycles = torch.tensor([grid.slices for grid in grids]), torch.tensor([grid.cycle for grid in grids])
-    last = lengths.cumsum(0) - 1
-    first, count = last - lengths + 1, int(last[-1]) + 1
+def _adjacent(grids: Sequence[Grid]) -> Neighbours:
+    """Return the previous and next slice of each slice."""
+    count = sum(grid.slices for grid in grids)
     before, after = torch.arange(count) - 1, torch.arange(count) + 1
-    before[first], after[last] = torch.where(cycles, last, count), torch.where(cycles, first, count)
-    for start, grid in zip(first.tolist(), grids, strict=True):
+    start = 0
+    for grid in grids:
+        stop = start + grid.slices
+        before[start] = stop - 1 if grid.cycle else count
+        after[stop - 1] = start if grid.cycle else count
         if grid.order != "full":  # no slice sends anything back
-            after[start : start + grid.slices] = count
+            after[start:stop] = count
         if grid.order == "teacher":  # a noisy slice is preceded by the clean slice before it
             half = start + grid.slices // 2
-            before[half : start + grid.slices] = before[start:half]
-    return before.to(device), after.to(device)
+            before[half:stop] = before[start:half].clone()
+        start = stop
+    return Neighbours(before, after)
 
 
 def _by_latent(tokens: Float[Tensor, "v p"], patch_size: tuple[int, int, int]) -> Float[Tensor, "v l c"]:

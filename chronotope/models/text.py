@@ -215,13 +215,11 @@ class TextEncoder(nn.Module):
         self.embedding = embedding
         self.blocks = nn.ModuleList(TextBlock(width, head_dim) for _ in range(depth))
 
-    def forward(self, tokens: Int[Tensor, " n"] | Float[Tensor, "n s"], lengths: Sequence[int]) -> Float[Tensor, "n d"]:
+    def forward(self, tokens: Int[Tensor, " n"] | Float[Tensor, "n s"], texts: Segments) -> Float[Tensor, "n d"]:
         x = self.embedding(tokens)
-        if not lengths:
+        if not texts.lengths:
             return x
-        segments = Segments(tuple(lengths))
-        places = segments.places().to(tokens.device, torch.float32)
-        angles = rotary_angles(F.pad(places[:, None], (0, 2)), self.head_dim)
+        angles = rotary_angles(F.pad(texts.places[:, None], (0, 2)), self.head_dim)
         for block in self.blocks:
-            x = block(x, angles, segments)
+            x = block(x, angles, texts)
         return F.rms_norm(x, x.shape[-1:])

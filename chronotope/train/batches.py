@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from chronotope.data.latents import LatentDataset
 from chronotope.errors import UsageError
+from chronotope.models.attention import copied_to
 from chronotope.models.costs import SampleSize, dit_flops, text_flops
 from chronotope.models.dit import PackedTokens
 from chronotope.models.packing import pack
@@ -44,7 +45,6 @@ __all__ = [
     "stream_batches",
     "text_notes",
     "to_device",
-    "tokens_to_device",
     "window_sizes",
 ]
 
@@ -280,15 +280,5 @@ def to_device(batch: TrainingBatch, device: torch.device) -> TrainingBatch:
 
 def pack_to_device(packed: TrainingPack, device: torch.device) -> TrainingPack:
     """Copy a pack to a device, as `to_device` does."""
-    tokens = tokens_to_device(packed.tokens, device)
-    return TrainingPack(tokens, _to_device(packed.residual, device), _to_device(packed.scale, device))
-
-
-def tokens_to_device(tokens: PackedTokens, device: torch.device) -> PackedTokens:
-    """Copy packed tokens to a device, as `to_device` does."""
-    fields = {name: _to_device(each, device) for name, each in vars(tokens).items() if isinstance(each, Tensor)}
-    return replace(tokens, **fields)  # type: ignore[arg-type]
-
-
-def _to_device(value: Tensor, device: torch.device) -> Tensor:
-    return value if device.type == "cpu" else value.pin_memory().to(device, non_blocking=True)
+    residual, scale = (copied_to(each, device) for each in (packed.residual, packed.scale))
+    return TrainingPack(packed.tokens.to(device), residual, scale)

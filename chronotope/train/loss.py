@@ -127,8 +127,7 @@ def _noised(run: DiTRun, folder: Path, tokenizer: TextTokenizer, ranks: Ranks) -
 
 def _memberships(tokens: PackedTokens, changes: Float[Tensor, " v"], median: float) -> Float[Tensor, "v parts"]:
     """Return in which parts each visual token is: of noise levels, of kinds of slices, of motion."""
-    visual = len(tokens.noisy)
-    row = torch.empty_like(tokens.row).index_copy_(0, tokens.order, tokens.row)[-visual:]
+    row = tokens.row[tokens.place]
     number = (tokens.level[row] * LEVELS).long().clamp(max=LEVELS - 1)
     levels = torch.nn.functional.one_hot(number, LEVELS).bool()
     still = tokens.signals[row, SIGNAL_STILL] > 0

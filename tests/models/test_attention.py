@@ -1,6 +1,3 @@
-import subprocess
-import sys
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -41,24 +38,20 @@ def test_a_sample_never_sees_another():
     assert changed[16:33].all() and not changed[:16].any() and not changed[33:].any()
 
 
-def test_attention_stays_outside_of_compiled_graphs():
-    """A fresh interpreter, without the checks of shapes: the same values, and one graph for all lengths of samples."""
-    code = f"""
-import sys, torch
-from chronotope.models.attention import Segments, packed_attention
-assert "torch._dynamo" not in sys.modules  # it takes 1.3 s to import
-from torch._dynamo.testing import CompileCounter
-counter = CompileCounter()
-def doubled(x, segments):
-    return 2 * packed_attention(x, x, x, segments)
-compiled = torch.compile(doubled, dynamic=True, backend=counter)
-x = torch.randn(sum({LENGTHS}), 3, 16)
-for lengths in ({LENGTHS}, {LENGTHS}[::-1], (sum({LENGTHS}),)):
-    assert torch.equal(compiled(x, Segments(lengths)), doubled(x, Segments(lengths)))
-print(counter.frame_count, counter.op_count)
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, "1 1\n"), done.stderr
+def test_the_operator_of_compiled_graphs_has_the_bits_of_the_reference_forward_and_backward():
+    q, k, v = random_qkv()
+    reference = packed_attention(q, k, v, Segments(LENGTHS))
+    attended, logsumexp = torch.ops.chronotope.attend(q, k, v, Segments(LENGTHS).ends)
+    assert torch.equal(attended, reference) and logsumexp.shape == (sum(LENGTHS), 3)
+    weight = torch.randn_like(reference)
+    pairs = [torch.autograd.grad((found * weight).sum(), (q, k, v)) for found in (attended, reference)]
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(*pairs, strict=True))
+
+
+def test_the_operator_is_registered_as_torch_expects():
+    q, k, v = (x.detach()[:17, :, :8].clone().requires_grad_() for x in random_qkv())
+    tests = ("test_schema", "test_autograd_registration", "test_faketensor")
+    torch.library.opcheck(torch.ops.chronotope.attend, (q, k, v, Segments((1, 8, 8)).ends), test_utils=tests)
 
 
 @pytest.mark.gpu

@@ -77,11 +77,9 @@ def counted(run: object) -> int:
 def test_operations_of_the_transformer(config: DiTConfig) -> None:
     model = DiT(config)
     batch = packed(config, SIZE, copies=2)
-    text = model.encode_text(batch.text_tokens, batch.text_lengths)
+    text = model.encode_text(batch.text_tokens, batch.texts)
     assert counted(lambda: model(batch, text)) == 2 * dit_flops(config, SIZE)
-    assert counted(lambda: model.encode_text(batch.text_tokens, batch.text_lengths)) == 2 * text_flops(
-        config, SIZE.text
-    )
+    assert counted(lambda: model.encode_text(batch.text_tokens, batch.texts)) == 2 * text_flops(config, SIZE.text)
 
 
 @pytest.mark.parametrize(

@@ -144,10 +144,10 @@ def test_a_network_in_bfloat16_computes_what_training_computes(dit: DiT, rank: i
     batch, _ = pack([tokens(9, 64), tokens(1, 48), tokens(5, 32)])
     with torch.no_grad():
         with torch.autocast("cpu", torch.bfloat16):
-            trained, text = dit(batch), dit.encode_text(batch.text_tokens, batch.text_lengths)
+            trained, text = dit(batch), dit.encode_text(batch.text_tokens, batch.texts)
         half = rounded(dit, "bf16")
         assert torch.equal(half(batch), trained)
-        assert torch.equal(half.encode_text(batch.text_tokens, batch.text_lengths), text)
+        assert torch.equal(half.encode_text(batch.text_tokens, batch.texts), text)
         assert text.dtype == torch.float32  # the residual stream
         exact = dit(batch)
     assert trained.dtype == torch.bfloat16

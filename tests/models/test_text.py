@@ -10,6 +10,7 @@ from torch import nn
 
 from chronotope import storage
 from chronotope.generate.pipeline import WEIGHTS
+from chronotope.models.attention import Segments
 from chronotope.models.text import (
     MIN_VOCABULARY,
     START,
@@ -132,8 +133,8 @@ def test_packed_texts_equal_texts_alone():
     torch.manual_seed(0)
     encoder = TextEncoder(nn.Embedding(TOKENIZER.size, 32), 32, 2, 16).eval()
     texts = [TOKENIZER.encode(text) for text in TEXTS[:4]]
-    together = encoder(torch.tensor([i for ids in texts for i in ids]), [len(ids) for ids in texts])
-    apart = torch.cat([encoder(torch.tensor(ids), [len(ids)]) for ids in texts])
+    together = encoder(torch.tensor([i for ids in texts for i in ids]), Segments(tuple(map(len, texts))))
+    apart = torch.cat([encoder(torch.tensor(ids), Segments((len(ids),))) for ids in texts])
     torch.testing.assert_close(together, apart, atol=1e-5, rtol=1e-5)
 
 
@@ -141,8 +142,8 @@ def test_packed_states_equal_states_alone():
     torch.manual_seed(0)
     encoder = TextEncoder(StateProjection(20, 32), 32, 2, 16).eval()
     texts = [torch.randn(length, 20).half() for length in (3, 1, 7)]
-    together = encoder(torch.cat(texts), [len(states) for states in texts])
-    apart = torch.cat([encoder(states, [len(states)]) for states in texts])
+    together = encoder(torch.cat(texts), Segments(tuple(map(len, texts))))
+    apart = torch.cat([encoder(states, Segments((len(states),))) for states in texts])
     torch.testing.assert_close(together, apart, atol=1e-5, rtol=1e-5)
 
 
@@ -166,7 +167,7 @@ def test_the_tokenizer_of_a_vocabulary_is_one():
 def test_word_order_matters():
     torch.manual_seed(0)
     encoder = TextEncoder(nn.Embedding(TOKENIZER.size, 32), 32, 2, 16).eval()
-    one, other = (encoder(torch.tensor(TOKENIZER.encode(text)), [3])[2] for text in ("red fox", "fox red"))
+    one, other = (encoder(torch.tensor(TOKENIZER.encode(text)), Segments((3,)))[2] for text in ("red fox", "fox red"))
     assert not torch.allclose(one, other)
 
 
@@ -191,7 +192,7 @@ def test_a_text_encoder_written_out():
         x = x + (gate * torch.sigmoid(gate) * value) @ block.down.weight.T
         assert block.up.weight.shape == (4 * 24, 24) and block.down.weight.shape == (24, 2 * 24)
         assert [layer.bias for layer in (block.qkv, block.out, block.up, block.down)] == [None] * 4
-    torch.testing.assert_close(encoder(ids, [5]), rms(x), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(encoder(ids, Segments((5,))), rms(x), atol=1e-5, rtol=1e-5)
     assert len(encoder.blocks) == 2
 
 

@@ -48,6 +48,7 @@ def test_a_pack_by_hand():
     assert arranged == (2, 1, 0) and batch.lengths == (2, 5, 5)
     assert batch.noisy[:, 0].tolist() == [30, 20, 21, 22, 10, 11]
     assert batch.text_tokens.tolist() == [1, 1, 2, 1, 1, 2] and batch.text_lengths == (1, 2, 1, 2)
+    assert batch.place.tolist() == [1, 4, 5, 6, 10, 11]  # of the visual tokens in the sequence
     # texts are entries 0 to 5 and visual tokens 6 to 11 of what `order` picks from
     assert batch.order.tolist() == [0, 6, 1, 2, 7, 8, 9, 3, 4, 5, 10, 11]
     seconds = [0.5, 130, 0, 0, 120, 121, 122, 0.25, 0.75, 0.75, 110, 111]
@@ -83,10 +84,13 @@ def test_tokens_of_one_slice_and_level_share_a_row():
 
 def test_segments_by_hand():
     segments = Segments((2, 3, 3, 1))
-    ends = segments.ends(torch.device("cpu"))
-    assert ends.tolist() == [0, 2, 5, 8, 9] and ends.dtype == torch.int32
-    assert segments.ends(torch.device("cpu")) is ends
-    assert segments.places().tolist() == [0, 1, 0, 1, 2, 0, 1, 2, 0]
+    assert segments.ends.tolist() == [0, 2, 5, 8, 9] and segments.ends.dtype == torch.int32
+    assert segments.places.tolist() == [0, 1, 0, 1, 2, 0, 1, 2, 0] and segments.longest == 3
+    assert segments.to(torch.device("cpu")) is segments
+    moved = segments.to(torch.device("meta"))
+    assert moved.ends.is_meta and moved.places.is_meta and moved.host_ends is segments.host_ends
+    empty = Segments(())
+    assert (empty.ends.tolist(), empty.places.tolist(), empty.longest) == ([0], [], 0)
     assert segments.runs() == [(1, 2), (2, 3), (1, 1)]
     assert repr(segments) == "Segments(lengths=(2, 3, 3, 1))"  # what was computed from the lengths is not shown
     with pytest.raises(TypeError):
@@ -131,7 +135,7 @@ def test_a_forward_pass_written_out():
     one = sample(3, (2,), (0.5,), rows=2)
     one = Sample(**{**vars(one), "noisy": torch.randn(3, 8), "positions": torch.rand(3, 3)})
     batch, _ = pack([one])
-    text = model.encode_text(batch.text_tokens, batch.text_lengths)
+    text = model.encode_text(batch.text_tokens, batch.texts)
     x = torch.cat([text, one.noisy @ model.patch_in.weight.T + model.patch_in.bias])
     frequencies = torch.tensor([1000 ** (i / 127) for i in range(128)])
     rows = []

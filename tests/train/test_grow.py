@@ -19,10 +19,11 @@ from chronotope.data.latents import LatentDataset, fingerprint
 from chronotope.errors import UsageError
 from chronotope.generate.pipeline import Generator, load_autoencoder
 from chronotope.geometry import Geometry
+from chronotope.models.attention import Segments
 from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig
 from chronotope.models.captioner import CaptionerConfig, LatentCaptioner, VisualTokens
 from chronotope.models.dit import DiT, DiTConfig, PackedTokens
-from chronotope.models.refinement import Grid
+from chronotope.models.refinement import Grid, neighbours_of
 from chronotope.train.autoencoder import train_autoencoder
 from chronotope.train.dit import train_dit
 from chronotope.train.grow import fit_new_channels, grow_autoencoder, grow_captioner, grow_dit
@@ -114,20 +115,21 @@ def test_a_grown_transformer_predicts_the_old_channels_as_before() -> None:
     noisy = torch.randn(12, 4, 5)  # 12 tokens of 4 latents
 
     def predict(model: DiT, channels: int) -> torch.Tensor:
-        lengths = (15,)
         with torch.no_grad():
             output = model(
                 PackedTokens(
                     noisy=noisy[..., :channels].flatten(1),
                     text_tokens=torch.tensor([0, 5, 9]),
-                    text_lengths=(3,),
+                    texts=Segments((3,)),
                     order=torch.arange(15),
-                    lengths=lengths,
+                    place=torch.arange(3, 15),
+                    samples=Segments((15,)),
                     positions=torch.randn(15, 3, generator=torch.Generator().manual_seed(1)),
                     row=torch.tensor([2] * 3 + [0] * 6 + [1] * 6),
                     level=torch.tensor([0.3, 0.6, 0.0]),
                     signals=torch.randn(3, 5, generator=torch.Generator().manual_seed(2)),
                     grids=(Grid(2, 2, 3),),
+                    neighbours=neighbours_of((Grid(2, 2, 3),)),
                 )
             )
         return output.unflatten(1, (4, channels))

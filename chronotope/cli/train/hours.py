@@ -21,7 +21,6 @@ from chronotope.models.packing import Sample, pack, row_signals
 from chronotope.models.precision import autocast
 from chronotope.models.refinement import Grid
 from chronotope.parallel import from_first, join_ranks
-from chronotope.train.batches import tokens_to_device
 from chronotope.train.config import DiTRun
 from chronotope.train.optimizers import make_optimizers
 from chronotope.train.same_run import settings_of_run
@@ -100,7 +99,7 @@ def seconds_per_step(run: DiTRun) -> float:
     size = sample_of(run)
     samples = max(1, min(MEASURED_TOKENS, run.train.batch_tokens) // size.visual)
     batch, found = example_pack(run, size, samples), list[float]()
-    batch = tokens_to_device(batch, device)
+    batch = batch.to(device)
     for _ in range(2):
         times = [_now(device)]
         with autocast(device, run.train.precision):
