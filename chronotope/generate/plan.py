@@ -28,7 +28,7 @@ class Plan:
 
     `num_new` is the number of frames that the request asks for, see `Request`. `windows` are generated in this order,
     each with its guidance scale in `scales`, and see earlier ones with noise of level `history`. `notes` say what will
-    differ from the request, `policy` what was decided of its texts.
+    differ from the request, `policy` what was decided of its texts, `student` whether the model's student samples.
     """
 
     request: Request
@@ -40,6 +40,7 @@ class Plan:
     scales: tuple[float, ...]
     notes: tuple[str, ...]
     policy: Mapping[str, Any] = field(default_factory=dict)
+    student: bool = False
 
     @property
     def canvas(self) -> Canvas:

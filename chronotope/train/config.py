@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from chronotope.config import MOST, Count, NotNegative, Positive, Range, Seed, Share, from_dict
 from chronotope.errors import UsageError
 from chronotope.flow.path import FlowConfig
+from chronotope.flow.student import StudentConfig
 from chronotope.geometry import Geometry
 from chronotope.models.adapter import AdapterConfig
 from chronotope.models.dit import DiTConfig
@@ -18,7 +19,6 @@ from chronotope.request import Defaults
 from chronotope.train.fit import check_model
 from chronotope.train.noise_levels import NoiseLevelConfig
 from chronotope.train.state import LEAST_RATE, check_rates
-from chronotope.train.student.config import StudentConfig
 
 __all__ = ["ActionConfig", "CaptionConfig", "DiTRun", "DiTTraining", "read_run"]
 

@@ -12,11 +12,11 @@ from torch import Tensor
 from chronotope.flow.guidance import Guidance
 from chronotope.flow.path import FlowConfig, balance, to_velocity
 from chronotope.flow.solvers import mean_velocity
+from chronotope.flow.student import StudentConfig
 from chronotope.flow.timesteps import schedule
 from chronotope.models.dit import DiT, PackedTokens
 from chronotope.models.packing import Sample, pack
 from chronotope.models.text import TextTokenizer
-from chronotope.train.student.config import StudentConfig
 
 __all__ = ["GuidedPack", "guided_pack", "residual_of_teacher"]
 

@@ -1,4 +1,4 @@
-"""The settings of a student of few steps."""
+"""A student: a network that samples in few steps, without guidance, where its teacher takes many with guidance."""
 
 from __future__ import annotations
 
