@@ -51,7 +51,13 @@ __all__ = [
     "write_json",
 ]
 
-PARTS = ("autoencoder", "dit", "captioner", "expander")  # the networks of a run, by the names of their folders
+PARTS = (
+    "autoencoder",
+    "dit",
+    "student",
+    "captioner",
+    "expander",
+)  # the networks of a run, by their folders
 
 LOCK = ".lock"  # the name of a folder's lock file; the lock file of an output file ends in it
 MAX_NAME_BYTES = 255  # of a file name, on all common file systems

@@ -34,6 +34,7 @@ from chronotope.generate.rollout import rollout
 from chronotope.generate.sampler import sample
 from chronotope.generate.stored.folders import PICKLES, WEIGHTS, find_model
 from chronotope.generate.stored.load import load_autoencoder, model_description, own_settings, part_of_description
+from chronotope.generate.student import Student, find_student
 from chronotope.generate.training_clips import Comparison
 from chronotope.geometry import AnyFrames, Frames, Geometry, Picture, Slice
 from chronotope.models.autoencoder import Autoencoder
@@ -140,6 +141,8 @@ class Generator:
         self.comparison: Comparison | None = None  # the training clips that videos are compared with
         self._asked_precision = precision
         self._networks: tuple[Autoencoder, DiT] | None = None
+        self.student: Student | None = None
+        self._student: DiT | None = None
         self.names = {"dit": fingerprint(dit), "autoencoder": fingerprint(autoencoder)}
         if isinstance(tokenizer, StateTokenizer):
             self.names["text_encoder"] = tokenizer.facts.hash
@@ -175,6 +178,7 @@ class Generator:
         actions = read("actions", ActionSchema) if description.get("actions") else None
         found = cls(*networks, flow, geometry, defaults, folder, applied, precision, actions)
         found.names |= roots_of(data_behind(description))
+        found.student = None if applied else find_student(folder)
         return found
 
     @property
@@ -204,7 +208,7 @@ class Generator:
             raise UsageError(f"device {described(device)} cannot be used ({reason}); give cpu or cuda") from None
         self.autoencoder.to(device)
         self.dit.to(device)
-        self._networks = None
+        self._networks = self._student = None
         return self
 
     def generate(
@@ -293,12 +297,31 @@ class Generator:
         if on_cpu:
             shape = shape_of(request, self.defaults, self.geometry)
             _check_free(self._least_memory(request, shape), _asked(shape.width, shape.height))
-        plan = make_plan(request, self.defaults, self.geometry, self.autoencoder.config.channels)
+        plan = self._laid_out(request)
         plan = replace(plan, notes=(*plan.notes, *notes), policy=decided)
         if on_cpu:
             shorter = ", or a shorter loop" if plan.canvas.cycle else ""
             _check_free(self.memory(plan), _asked(plan.canvas.width, plan.canvas.height) + shorter)
         return replace(plan, layout=plan.layout.encoded(self._encode)) if encode else plan
+
+    def _laid_out(self, request: Request) -> Plan:
+        """Return the plan of a request, with the student of the model as its sampler where that suits."""
+        rest = self.defaults, self.geometry, self.autoencoder.config.channels
+        plan = make_plan(request, *rest)
+        if self.student is None or not self.student.suits(request, plan):
+            return plan
+        plan = make_plan(replace(request, guidance_scale=1.0), *rest)
+        return replace(plan, student=True, notes=(*plan.notes, self.student.note))
+
+    def sampler(self, plan: Plan) -> DiT:
+        """Return the network that samples a plan: the transformer, or its student, which is loaded once."""
+        if not plan.student or self.student is None:
+            return self.networks[1]
+        if self._student is None:
+            student = self.student.load(self.names["dit"], self.dit.patch_in.weight.device)
+            self.names["student"] = fingerprint(student)
+            self._student = rounded(student, self.precision)
+        return self._student
 
     def _decide(self, request: Request) -> dict[str, Any]:
         """Return what the policy decides of the texts; raise `RefusedError`.
@@ -377,6 +400,7 @@ class Generator:
         if not isinstance(plan, Plan):
             raise UsageError(f"stream takes what plan() returns, got {described(plan)}")
         seed, report = _seed(seed, None), _callback(report)
+        self.sampler(plan)  # so that its name is known
         origin = {
             "program": PROGRAM,
             "task": plan.layout.task,
@@ -388,7 +412,7 @@ class Generator:
             "later_guidance_scales": sorted(set(plan.scales[1:])),
             "notes": list(plan.notes),
             "policy": dict(plan.policy),
-            "model": self.names,
+            "model": dict(self.names),
             **({"adapters": [adapter.origin for adapter in self.adapters]} if self.adapters else {}),
             "precision": self.precision,
             "computed_with": computed_with(self.dit.patch_in.weight.device),
@@ -434,6 +458,7 @@ class Generator:
         """Yield the latents of a canvas window by window; the first uses the seed itself, the others derived seeds."""
         sampling, channels = plan.sampling, self.autoencoder.config.channels
         deviation = torch.tensor(self.flow.deviation)  # of all values of a token, channels last, or one for all
+        network = self.sampler(plan)
         stabilize = ColourStabilizer(deviation[:channels] if len(deviation) > 1 else deviation.expand(channels))
 
         def fill(part: Canvas, number: int) -> Tensor:
@@ -450,7 +475,7 @@ class Generator:
                 if watch is not None:
                     watch(partial(self.glance, latents, part))
 
-            model = self.networks[1], self.tokenizer, self.flow, self.geometry
+            model = network, self.tokenizer, self.flow, self.geometry
             filled = sample(*model, part, scaled, own_seed, report_step, watch_step if watch else None)
             seconds["sampling"] += time.perf_counter() - started
             return stabilize(filled, part)

@@ -28,7 +28,7 @@ class Plan:
 
     `num_new` is the number of frames that the request asks for, see `Request`. `windows` are generated in this order,
     each with its guidance scale in `scales`, and see earlier ones with noise of level `history`. `notes` say what will
-    differ from the request, `policy` what was decided of its texts.
+    differ from the request, `policy` what was decided of its texts, `student` whether the model's student samples.
     """
 
     request: Request
@@ -40,6 +40,7 @@ class Plan:
     scales: tuple[float, ...]
     notes: tuple[str, ...]
     policy: Mapping[str, Any] = field(default_factory=dict)
+    student: bool = False
 
     @property
     def canvas(self) -> Canvas:
@@ -62,7 +63,7 @@ class Plan:
         if len(self.windows) != 1 or self.window_slices < len(canvas.slices):
             return None
         scaled = replace(self.sampling, guidance=replace(self.sampling.guidance, scale=self.scales[0]))
-        return canvas.slices, canvas.height, canvas.width, canvas.fps, canvas.cycle, canvas.order, scaled
+        return canvas.slices, canvas.height, canvas.width, canvas.fps, canvas.cycle, canvas.order, scaled, self.student
 
     def settings(self) -> dict[str, Any]:
         """Return the settings that are written into a file's tags; of pictures and masks only their times."""

@@ -43,7 +43,7 @@ def sample_plans(
             look(partial(generator.glance, one, canvas))
 
     guidance = replace(first.sampling.guidance, scale=first.scales[0])
-    network = Network(generator.networks[1], generator.tokenizer, generator.flow, generator.geometry)
+    network = Network(generator.sampler(first), generator.tokenizer, generator.flow, generator.geometry)
     with own_settings(generator.dit.patch_in.weight.device.type):
         sampling = replace(first.sampling, guidance=guidance)
         found = sample_together(network, canvases, sampling, seeds, report, watch if watches else None)

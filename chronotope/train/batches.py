@@ -30,8 +30,9 @@ from chronotope.parallel import Ranks
 from chronotope.processes import prepared_ahead
 from chronotope.train.config import DiTRun
 from chronotope.train.order import BatchPlan, mixture_of, plan_batches
-from chronotope.train.samples import make_samples
+from chronotope.train.samples import NoisedSamples, make_samples
 from chronotope.train.state import TrainState
+from chronotope.train.student.teacher import GuidedPack, guided_pack
 
 __all__ = [
     "TrainingBatch",
@@ -45,6 +46,7 @@ __all__ = [
     "stream_batches",
     "text_notes",
     "to_device",
+    "training_pack",
     "window_sizes",
 ]
 
@@ -60,6 +62,7 @@ class TrainingPack:
     tokens: PackedTokens
     residual: Tensor
     scale: Tensor
+    guided: GuidedPack | None = None  # what the teacher of a student reads
 
     def without_loss(self) -> TrainingPack:
         """Return a pack that passes through the network and teaches it nothing."""
@@ -176,13 +179,19 @@ def make_batch(
     packs = []
     for group in shares[ranks.rank]:
         noised = make_samples(config, dataset, tokenizer, ((place, plan.clips[place]) for place in group), plan.step)
-        packs.append(TrainingPack(pack(noised.samples)[0], noised.residual, noised.scale))
+        packs.append(training_pack(config, tokenizer, noised))
     flops = sum(flops_of_pack(config, each.tokens) for each in packs)
     # processes that share the weights pass them equally often
     packs += [packs[-1].without_loss()] * (max(map(len, shares)) - len(packs))
     keys = tuple(dataset.clips[index].key for index in plan.clips)
     num_noised = sum(int((each.scale[:, 0] > 0).sum()) for each in packs)
     return TrainingBatch(tuple(packs), keys, sum(plan.sizes), num_noised, flops, plan.waiting)
+
+
+def training_pack(config: DiTRun, tokenizer: TextTokenizer, noised: NoisedSamples) -> TrainingPack:
+    """Pack noised samples, for a student also as its teacher reads them."""
+    guided = guided_pack(noised.samples, tokenizer) if config.student.steps else None
+    return TrainingPack(pack(noised.samples)[0], noised.residual, noised.scale, guided)
 
 
 def flops_of_pack(config: DiTRun, tokens: PackedTokens) -> int:
@@ -281,4 +290,5 @@ def to_device(batch: TrainingBatch, device: torch.device) -> TrainingBatch:
 def pack_to_device(packed: TrainingPack, device: torch.device) -> TrainingPack:
     """Copy a pack to a device, as `to_device` does."""
     residual, scale = (copied_to(each, device) for each in (packed.residual, packed.scale))
-    return TrainingPack(packed.tokens.to(device), residual, scale)
+    guided = packed.guided.to(device) if packed.guided else None
+    return TrainingPack(packed.tokens.to(device), residual, scale, guided)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from chronotope.config import MOST, Count, NotNegative, Positive, Range, Seed, Share, from_dict
 from chronotope.errors import UsageError
 from chronotope.flow.path import FlowConfig
+from chronotope.flow.student import StudentConfig
 from chronotope.geometry import Geometry
 from chronotope.models.adapter import AdapterConfig
 from chronotope.models.dit import DiTConfig
@@ -121,6 +122,7 @@ class DiTRun:
     actions: ActionConfig = field(default_factory=ActionConfig)
     train: DiTTraining = field(default_factory=DiTTraining)
     defaults: Defaults = field(default_factory=Defaults)
+    student: StudentConfig = field(default_factory=StudentConfig)
 
     def __post_init__(self) -> None:
         check_model(self.model, self.geometry)
@@ -129,6 +131,13 @@ class DiTRun:
                 f"adapter.rank = {self.adapter.rank} is more than the smaller side of a matrix of this model, {most}; "
                 "give less, such as 16"
             )
+        if self.student.steps and (self.noise_levels.forcing or self.noise_levels.causal):
+            raise UsageError(
+                "the slices of a student of few steps have one clock; set noise_levels.forcing=0 and "
+                f"noise_levels.causal=0, got {self.noise_levels.forcing:g} and {self.noise_levels.causal:g}"
+            )
+        if self.student.steps and self.flow.prediction != "velocity":
+            raise UsageError(f"a student learns a mean velocity, and this model predicts {self.flow.prediction}")
         if self.adapter.rank and self.train.adapter_rate < LEAST_RATE:
             raise UsageError(
                 f"train.adapter_rate = {self.train.adapter_rate:g} changes no weight in single precision; give more, "

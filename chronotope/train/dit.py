@@ -51,7 +51,7 @@ from chronotope.train.batches import TrainingBatch, caption_notes, stream_batche
 from chronotope.train.config import DiTRun
 from chronotope.train.fit import check_actions, check_autoencoder, check_latents, check_text_encoder
 from chronotope.train.log import TrainingLog, write_toml
-from chronotope.train.loss import flow_loss, heldout_losses
+from chronotope.train.loss import flow_loss, heldout_losses, load_teacher
 from chronotope.train.optimizers import learning_rate_factor, make_optimizers
 from chronotope.train.order import share_notes
 from chronotope.train.same_run import check_same_run
@@ -124,6 +124,8 @@ def prepare_run(config: DiTRun, dataset: LatentDataset, out: Path, start: Path |
     width = action_width(actions, config.geometry.stride[0]) if actions else 0
     model = replace(config.model, vocabulary_size=size, action_width=width)
     config = replace(config, model=model, flow=replace(config.flow, deviation=deviation))
+    if config.student.steps:  # guidance is in its weights
+        config = replace(config, defaults=replace(config.defaults, num_steps=config.student.steps, guidance_scale=1.0))
     similar, said = (None, "") if encoder else _similar_words(record, source)
     notes = (*notes, said) if said else notes
     return PreparedRun(config, vocabulary, record, started_from, notes, seen, encoder, similar, actions)
@@ -191,6 +193,7 @@ def describe(run: PreparedRun, dataset: LatentDataset, start: Path | None) -> di
         **({} if run.similar_words is None else {"similar_words": run.similar_words}),
         "data": data_of_latents(dataset),
         "data_before": list(before),
+        **({"student": to_dict(config.student)} if config.student.steps else {}),
         **adapter,
     }
 
@@ -362,7 +365,9 @@ def train_dit(
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     description = describe(run, dataset, start)
     notes = [*changes_in_data(out, description["data"]), *state.resume(out)]
-    losses_of = heldout_losses(config, heldout, tokenizer, ranks) if heldout else None
+    teacher = load_teacher(config, start, device)
+    lesson = teacher.pack if teacher else lambda packed: packed
+    losses_of = heldout_losses(config, heldout, tokenizer, ranks, lesson) if heldout else None
 
     with (
         stream_batches(config, dataset, tokenizer, state, ranks) as batches,
@@ -379,6 +384,7 @@ def train_dit(
             started = time.perf_counter()
             factor = learning_rate_factor(train, state.step)
             batch = to_device(next(batches), device)
+            batch = teacher.batch(batch) if teacher else batch
             loss, flops, stop = compute_gradients(model, batch, train.precision, stopping(), ranks)
             logged = (state.step + 1) % train.log_every == 0 or state.step + 1 == train.steps
             if state.optimizer_step(loss, factor, train.clip_norm, train.precision, train.spike_factor, logged):

@@ -13,19 +13,23 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from chronotope import checkpoint
 from chronotope.data.latents import LatentDataset
-from chronotope.models.dit import SIGNAL_STILL, PackedTokens
-from chronotope.models.packing import pack
+from chronotope.errors import UsageError
+from chronotope.models.dit import SIGNAL_STILL, DiT, PackedTokens
 from chronotope.models.precision import autocast
 from chronotope.models.refinement import Grid
 from chronotope.models.text import TextTokenizer
 from chronotope.parallel import Ranks, from_all, sum_over_ranks
-from chronotope.train.batches import TrainingPack, groups_of, pack_to_device, window_sizes
+from chronotope.train.batches import TrainingBatch, TrainingPack, groups_of, pack_to_device, training_pack, window_sizes
 from chronotope.train.config import DiTRun
 from chronotope.train.order import BatchPlan
 from chronotope.train.samples import make_samples
+from chronotope.train.student.teacher import residual_of_teacher
 
-__all__ = ["HeldOut", "flow_loss", "heldout_losses"]
+__all__ = ["HeldOut", "Teacher", "flow_loss", "heldout_losses", "load_teacher"]
+
+Lesson = Callable[[TrainingPack], TrainingPack]
 
 SAMPLES = 64  # at least: few clips are noised several times; of many, every n-th is taken
 FIRST_STEP = 2**40  # random numbers are functions of the step: these belong to no step of a training
@@ -40,6 +44,42 @@ def token_errors(output: Tensor, packed: TrainingPack) -> Float[Tensor, " v"]:
 def flow_loss(output: Tensor, packed: TrainingPack, num_noised: Tensor) -> Tensor:
     """Compute the share of a pack in the mean squared error over the `num_noised` unknown tokens of a step."""
     return token_errors(output, packed).sum() / num_noised.clamp(min=1)
+
+
+class Teacher:
+    """The frozen transformer that a student started from."""
+
+    def __init__(self, model: DiT, config: DiTRun) -> None:
+        self.model, self.config = model.eval().requires_grad_(False), config
+
+    def batch(self, batch: TrainingBatch) -> TrainingBatch:
+        """Return a batch with the teacher's targets."""
+        return replace(batch, packs=tuple(self.pack(packed) for packed in batch.packs))
+
+    def pack(self, packed: TrainingPack) -> TrainingPack:
+        """Return a pack with the teacher's targets, on its device."""
+        device, config = self.model.patch_in.weight.device, self.config
+        packed = pack_to_device(packed, device)
+        assert packed.guided is not None  # made with the packs of a student
+        with autocast(device, config.train.precision):
+            residual = residual_of_teacher(
+                self.model, packed.tokens, packed.guided, packed.scale[:, :1] > 0, config.flow, config.student
+            )
+        return replace(packed, residual=residual, guided=None)
+
+
+def load_teacher(config: DiTRun, start: Path | None, device: torch.device) -> Teacher | None:
+    """Return the teacher of a student, the model in `start`; None for a training without one.
+
+    Raises UsageError where there is no model to start from.
+    """
+    if not config.student.steps:
+        return None
+    if start is None:
+        raise UsageError("a student learns from the model that it starts from; name it, for example --from small")
+    model = DiT(config.model)
+    checkpoint.load_model(start, model)
+    return Teacher(model.to(device), config)
 
 
 @dataclass(frozen=True)
@@ -78,15 +118,20 @@ class HeldOut:
 
 
 def heldout_losses(
-    run: DiTRun, folders: Sequence[Path], tokenizer: TextTokenizer, ranks: Ranks | None = None
+    run: DiTRun,
+    folders: Sequence[Path],
+    tokenizer: TextTokenizer,
+    ranks: Ranks | None = None,
+    lesson: Lesson = lambda packed: packed,
 ) -> Callable[[nn.Module], dict[str, float]]:
     """Return the function from a model to its losses on folders of latents, by the names `heldout/FOLDER`.
 
     The parts are `heldout_by_level/FOLDER/FROM-TO`, `heldout_by_kind/FOLDER/still` and `moving`, and
     `heldout_by_motion/FOLDER/low` and `high`: tokens that change less and more than the median from slice to slice.
+    `lesson` puts the targets of a teacher in the place of the clips' own.
     """
     ranks = ranks or Ranks()
-    sets = [_noised(run, folder, tokenizer, ranks) for folder in folders]
+    sets = [_noised(run, folder, tokenizer, ranks, lesson) for folder in folders]
 
     def losses(model: nn.Module) -> dict[str, float]:
         device = next(model.parameters()).device
@@ -95,7 +140,7 @@ def heldout_losses(
     return losses
 
 
-def _noised(run: DiTRun, folder: Path, tokenizer: TextTokenizer, ranks: Ranks) -> HeldOut:
+def _noised(run: DiTRun, folder: Path, tokenizer: TextTokenizer, ranks: Ranks, lesson: Lesson) -> HeldOut:
     dataset = LatentDataset([folder])
     fixed = replace(run, seed=0)  # so that trainings of different seeds can be compared
     sizes = window_sizes(fixed, dataset).tolist()
@@ -111,7 +156,7 @@ def _noised(run: DiTRun, folder: Path, tokenizer: TextTokenizer, ranks: Ranks) -
         for group in groups_of(range(len(plan.clips)), plan.sizes, run.train.pass_tokens):
             noised = make_samples(fixed, dataset, tokenizer, ((at, plan.clips[at]) for at in group), plan.step)
             changes.append(_changes(noised.clean, [sample.grid for sample in noised.samples]))
-            made.append((TrainingPack(pack(noised.samples)[0], noised.residual, noised.scale), changes[-1]))
+            made.append((lesson(training_pack(run, tokenizer, noised)), changes[-1]))
     if ranks.rank >= len(plans):  # a process without a share passes what another one counts
         made = [(packed.without_loss(), change) for packed, change in made]
     most = max(from_all(ranks, len(made)))

@@ -103,10 +103,15 @@ def _history(config: NoiseLevelConfig, generator: torch.Generator) -> float:
     return config.history * amount * (chance < config.history_share)
 
 
-def noise_levels(config: NoiseLevelConfig, choices: Sequence[NoiseLevelChoice]) -> NoiseLevels:
-    """Return the noise levels of all tokens of several samples."""
+def noise_levels(
+    config: NoiseLevelConfig, choices: Sequence[NoiseLevelChoice], clock: Sequence[float] = ()
+) -> NoiseLevels:
+    """Return the noise levels of all tokens of several samples; with a `clock`, t is one of its times."""
     normal, flat = torch.cat([each.normal for each in choices]), torch.cat([each.flat for each in choices], dim=1)
-    t = mixed_timesteps(normal, flat, config.mean, config.deviation, config.flat).numpy()
+    if clock:
+        t = np.array(clock, np.float32)[(flat[0] * len(clock)).long().clamp(max=len(clock) - 1)]
+    else:
+        t = mixed_timesteps(normal, flat, config.mean, config.deviation, config.flat).numpy()
     counts = [len(each.normal) for each in choices]
     tokens = [each.known.size for each in choices]
     of_timestep = np.repeat(np.floor_divide(tokens, counts), counts)

@@ -19,6 +19,7 @@ from torch import Tensor
 from chronotope.data.latents import LatentClip, LatentDataset
 from chronotope.errors import UsageError
 from chronotope.flow.path import balance, interpolate, prediction_target
+from chronotope.flow.timesteps import schedule
 from chronotope.geometry import Geometry, View
 from chronotope.models.costs import SampleSize
 from chronotope.models.dit import PackedTokens
@@ -189,7 +190,8 @@ def make_samples(
         for _, index in places:
             dataset.latents(index)  # raises the error that names the clip
     noise = torch.cat([choice.noise for choice in choices])
-    levels = noise_levels(config.noise_levels, [choice.levels for choice in choices])
+    clock = schedule(config.student.steps, flow.shift)[:-1].tolist() if config.student.steps else ()
+    levels = noise_levels(config.noise_levels, [choice.levels for choice in choices], clock)
     t, unknown = levels.level[:, None], ~levels.known[:, None]
     noisy = interpolate(flow.path, clean, noise, t)
     scales = balance(flow, t)

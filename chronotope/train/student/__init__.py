@@ -1,0 +1,1 @@
+"""A student that samples in few steps, without guidance, what its teacher samples in many with guidance."""

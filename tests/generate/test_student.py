@@ -1,0 +1,84 @@
+"""A student beside a model: it samples in its own steps, and everything else is left to the model."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from chronotope import Generator, checkpoint
+from chronotope.errors import FileProblem
+from chronotope.models.dit import DiT
+from tests.cli.models import answer, save_run
+
+STUDENT = {"steps": 3, "substeps": 2, "guidance": 3.0}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model with a student whose weights are others."""
+    run = save_run(tmp_path_factory.mktemp("taught") / "run")
+    generator = Generator.load(run)
+    torch.manual_seed(5)
+    student = DiT(generator.dit.config)
+    torch.nn.init.normal_(student.patch_out.weight, std=0.1)
+    description = checkpoint.read_description(run / "dit")
+    about = {"started_from": generator.names["dit"], "student": STUDENT}
+    about["defaults"] = {**description["defaults"], "num_steps": 3, "guidance_scale": 1.0}
+    checkpoint.save_model(run / "student", student, {**description, **about}, torch.float16)
+    return run
+
+
+@pytest.fixture(scope="module")
+def generator(folder: Path) -> Generator:
+    return Generator.load(folder)
+
+
+def test_the_student_samples_in_its_steps(folder: Path, generator: Generator, tmp_path: Path) -> None:
+    made = generator.generate("a red ball", num_inference_steps=3, num_frames=9, height=64, width=64)
+    alone = Path(shutil.copytree(folder, tmp_path / "alone"))
+    shutil.rmtree(alone / "dit")
+    (alone / "student").rename(alone / "dit")
+    other = Generator.load(alone).generate("a red ball", num_frames=9, height=64, width=64)  # with its own defaults
+    np.testing.assert_array_equal(made.frames, other.frames)
+    assert made.origin["model"]["student"] == other.origin["model"]["dit"] != made.origin["model"]["dit"]
+    assert made.origin["guidance_scale"] == 1 and "sampled by the student of 3 steps" in made.origin["notes"][-1]
+    again = generator.generate(
+        "a red ball", num_inference_steps=3, guidance_scale=1.0, num_frames=9, height=64, width=64
+    )
+    np.testing.assert_array_equal(made.frames, again.frames)  # as the settings in the file say
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"num_inference_steps": 4},
+        {"num_inference_steps": 3, "guidance_scale": 2.0},
+        {"num_inference_steps": 3, "negative_prompt": "a tree"},
+        {"num_inference_steps": 3, "solver": "heun"},
+        {"num_inference_steps": 3, "task": "edit", "video": np.zeros((8, 32, 48, 3), np.uint8), "strength": 0.5},
+        {},
+    ],
+)
+def test_all_else_is_left_to_the_model(folder: Path, generator: Generator, settings, tmp_path: Path) -> None:
+    alone = Path(shutil.copytree(folder, tmp_path / "alone"))
+    shutil.rmtree(alone / "student")
+    made = generator.generate("a red ball", fps=8.0, **settings)
+    assert not any("student" in note for note in made.origin["notes"])
+    np.testing.assert_array_equal(made.frames, Generator.load(alone).generate("a red ball", fps=8.0, **settings).frames)
+
+
+def test_a_student_of_another_model_is_refused(folder: Path, tmp_path: Path) -> None:
+    run = save_run(tmp_path / "run", seed=7)
+    shutil.copytree(folder / "student", run / "student")
+    generator = Generator.load(run)
+    generator.generate("a red ball")
+    with pytest.raises(FileProblem, match=r"was taught by transformer \w+, and the model is \w+; delete the folder"):
+        generator.generate("a red ball", num_inference_steps=3)
+
+
+def test_info_and_check_know_it(folder: Path) -> None:
+    assert answer("info", folder)["student"]["kind"] == "model: dit"
