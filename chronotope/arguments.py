@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 import reprlib
+from collections.abc import Callable
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,17 @@ import numpy as np
 
 from chronotope.errors import UsageError
 
-__all__ = ["as_flag", "as_number", "as_path", "as_pixels", "as_seconds", "as_text", "as_whole", "described"]
+__all__ = [
+    "as_callback",
+    "as_flag",
+    "as_number",
+    "as_path",
+    "as_pixels",
+    "as_seconds",
+    "as_text",
+    "as_whole",
+    "described",
+]
 
 MAX_SIDE = 16384  # pixels of a picture or clip that is given, as of a file that is read
 MAX_BITS = 128  # of whole numbers, so that a message can show them
@@ -120,3 +131,10 @@ def _conversion(value: Any) -> str:
     if hasattr(value, "convert"):
         return '; give numpy.asarray(image.convert("RGB")) of a Pillow image'
     return ""
+
+
+def as_callback(report: Callable[[int], None]) -> Callable[[int], None]:
+    """Return a function of the step; raise UsageError for what is none."""
+    if not callable(report):
+        raise UsageError(f"report must be a function of the step, got {described(report)}")
+    return report

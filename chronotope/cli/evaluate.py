@@ -29,8 +29,8 @@ from chronotope.evaluate.selection import Sampled
 from chronotope.evaluate.suite import is_plan, make_suite, name_of, read_cases, write_cases
 from chronotope.evaluate.trial import BARS, FEWEST, Trial, try_checks
 from chronotope.flow.solvers import SolverName
-from chronotope.generate.adapters import find_adapter
 from chronotope.generate.pipeline import Generator, find_model, load_autoencoder
+from chronotope.generate.stored.adapters import find_adapter
 from chronotope.geometry import Geometry
 from chronotope.media import video
 from chronotope.metrics.statistics import Rate

@@ -25,10 +25,10 @@ from chronotope.data.latents import fingerprint, read_header, read_index
 from chronotope.data.record import merged_data
 from chronotope.errors import FileProblem, UsageError, visible
 from chronotope.evaluate.reconstruction import measure_reconstruction
-from chronotope.generate.adapters import find_adapter
 from chronotope.generate.memory import process_bytes, return_large_blocks
 from chronotope.generate.pipeline import Generator, Stream, load_autoencoder
 from chronotope.generate.plan import Plan
+from chronotope.generate.stored.adapters import find_adapter
 from chronotope.generate.stored.knowledge import record_of_model, training_notes, vocabulary_of_model
 from chronotope.generate.training_clips import (
     Comparison,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from chronotope.generate.adapters import Adapter, find_adapter
+from chronotope.generate.stored.adapters import Adapter, find_adapter
 from chronotope.generate.training_clips import Comparison, Nearest, latents_of_models, read_training_clips
 from chronotope.geometry import AnyFrames
 from chronotope.metrics.near_copies import reduced

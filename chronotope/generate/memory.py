@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from chronotope.errors import UsageError
 from chronotope.geometry import Geometry
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from chronotope.models.autoencoder import AutoencoderConfig
     from chronotope.models.dit import DiTConfig
 
-__all__ = ["available_bytes", "process_bytes", "return_large_blocks", "video_bytes"]
+__all__ = ["asked_size", "available_bytes", "check_free", "process_bytes", "return_large_blocks", "video_bytes"]
 
 LARGE_BLOCK = 4 << 20
 M_MMAP_THRESHOLD = -3  # of mallopt(3)
@@ -60,3 +61,14 @@ def available_bytes() -> int:
     stat = dict(line.split() for line in Path("/sys/fs/cgroup/memory.stat").read_text().splitlines())
     cached = int(stat.get("inactive_file", 0))  # file pages that the system can drop
     return min(available, int(limit.read_text()) - int(used.read_text()) + cached)
+
+
+def check_free(needed: int, what: str) -> None:
+    """Refuse what does not fit into the free memory of this machine; `what` completes "... GB are needed"."""
+    if needed > (free := available_bytes()):
+        raise UsageError(f"about {needed / 1e9:.1f} GB are needed {what}. This machine has {free / 1e9:.1f} GB free")
+
+
+def asked_size(width: int, height: int) -> str:
+    """Say what `check_free` refuses, and what to do."""
+    return f"to generate {width}x{height}; ask for a smaller --size"

@@ -10,7 +10,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["enlarge", "starting_noise"]
+from chronotope.arguments import as_whole, described
+from chronotope.errors import UsageError
+
+__all__ = ["enlarge", "seed_of", "starting_noise"]
 
 
 def starting_noise(
@@ -38,3 +41,17 @@ def enlarge(coarse: Float[Tensor, "s c h w"], k: int, generator: torch.Generator
     fine = torch.randn(slices, channels, height, k, width, k, generator=generator)
     fine = fine - fine.mean(dim=(3, 5), keepdim=True) + coarse[:, :, :, None, :, None] / k
     return fine.reshape(slices, channels, height * k, width * k)
+
+
+def seed_of(seed: int | None, generator: torch.Generator | None) -> int:
+    """Return the seed itself, or the next number of a generator; 0 for neither."""
+    if generator is not None:
+        if seed is not None:
+            raise UsageError("give a seed or a generator, not both")
+        if not isinstance(generator, torch.Generator):
+            raise UsageError(f"generator must be a torch.Generator, got {described(generator)}")
+        return int(torch.randint(2**62, (), generator=generator, device=generator.device))
+    seed = 0 if seed is None else as_whole("seed", seed)
+    if not 0 <= seed < 2**63:
+        raise UsageError(f"a seed is a whole number from 0 to 2^63 - 1, got {described(seed)}")
+    return seed

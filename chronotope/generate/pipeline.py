@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 import time
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,23 +17,31 @@ from torch import Tensor
 
 from chronotope import PROGRAM, checkpoint
 from chronotope.actions import ActionSchema
-from chronotope.arguments import as_path, as_whole, described
+from chronotope.arguments import as_callback, as_path, described
 from chronotope.caption.encoder.tokenizer import StateTokenizer, read_tokenizer
 from chronotope.data.latents import encode_frames, fingerprint
 from chronotope.data.record import data_behind, roots_of
 from chronotope.errors import FileProblem, UsageError
 from chronotope.flow.path import FlowConfig
-from chronotope.generate.adapters import Adapter, apply_adapters, load_adapters
 from chronotope.generate.canvas import Canvas
 from chronotope.generate.colours import ColourStabilizer
 from chronotope.generate.copies import CopyWatch, clips_at_hand
-from chronotope.generate.memory import available_bytes, video_bytes
+from chronotope.generate.decoding import decode, glance
+from chronotope.generate.memory import asked_size, check_free, video_bytes
+from chronotope.generate.noise import seed_of
 from chronotope.generate.plan import Plan, Shape, make_plan, shape_of
 from chronotope.generate.rollout import rollout
 from chronotope.generate.sampler import sample
+from chronotope.generate.stored.adapters import Adapter, apply_adapters, load_adapters
 from chronotope.generate.stored.folders import PICKLES, WEIGHTS, find_model
-from chronotope.generate.stored.load import load_autoencoder, model_description, own_settings, part_of_description
-from chronotope.generate.student import Student, find_student
+from chronotope.generate.stored.load import (
+    computed_with,
+    load_autoencoder,
+    model_description,
+    own_settings,
+    part_of_description,
+)
+from chronotope.generate.stored.student import Student, find_student
 from chronotope.generate.training_clips import Comparison
 from chronotope.geometry import AnyFrames, Frames, Geometry, Picture, Slice
 from chronotope.models.autoencoder import Autoencoder
@@ -250,7 +257,7 @@ class Generator:
         The `seed` is 0 unless it is given or drawn from a torch `generator`. `report(step)` is called after each step.
         Names are those of diffusers where it has them.
         """
-        seed, report = _seed(seed, generator), _callback(report)
+        seed, report = seed_of(seed, generator), as_callback(report)
         if isinstance(image, list | tuple) and not image:
             raise UsageError("image is an empty list; leave it out, or give a picture")
         images = () if image is None else tuple(image) if isinstance(image, list | tuple) else ((0.0, image),)
@@ -271,7 +278,7 @@ class Generator:
         stream = self.stream(self.plan(request), seed, report)
         origin = stream.origin
         frame_bytes = 3 * origin["num_frames"] * origin["height"] * origin["width"]
-        _check_free(2 * frame_bytes, "to hold all frames; take them from stream()")
+        check_free(2 * frame_bytes, "to hold all frames; take them from stream()")
         frames = np.concatenate(list(stream.pieces))
         return Generation(frames, stream.fps, {**origin, **stream.found(), "seconds": stream.seconds}, self.policy)
 
@@ -296,12 +303,12 @@ class Generator:
         on_cpu = self._device == "cpu"
         if on_cpu:
             shape = shape_of(request, self.defaults, self.geometry)
-            _check_free(self._least_memory(request, shape), _asked(shape.width, shape.height))
+            check_free(self._least_memory(request, shape), asked_size(shape.width, shape.height))
         plan = self._laid_out(request)
         plan = replace(plan, notes=(*plan.notes, *notes), policy=decided)
         if on_cpu:
             shorter = ", or a shorter loop" if plan.canvas.cycle else ""
-            _check_free(self.memory(plan), _asked(plan.canvas.width, plan.canvas.height) + shorter)
+            check_free(self.memory(plan), asked_size(plan.canvas.width, plan.canvas.height) + shorter)
         return replace(plan, layout=plan.layout.encoded(self._encode)) if encode else plan
 
     def _laid_out(self, request: Request) -> Plan:
@@ -399,7 +406,7 @@ class Generator:
         """
         if not isinstance(plan, Plan):
             raise UsageError(f"stream takes what plan() returns, got {described(plan)}")
-        seed, report = _seed(seed, None), _callback(report)
+        seed, report = seed_of(seed, None), as_callback(report)
         self.sampler(plan)  # so that its name is known
         origin = {
             "program": PROGRAM,
@@ -434,7 +441,7 @@ class Generator:
     def _pieces(self, plan: Plan, latents: Iterator[Tensor], seconds: dict[str, float]) -> Iterator[AnyFrames]:
         """Decode the latents while they are sampled, and insert the known frames; adds up the seconds of each part."""
         canvas = plan.canvas
-        decoded = self._decode(latents, canvas)
+        decoded = decode(self.networks[0], latents, canvas, self.defaults.decoder_noise)
         cropped = (frames[:, : canvas.height, : canvas.width].cpu().numpy() for frames in decoded)
         pieces = plan.layout.finish(cropped, self.geometry.cell)
         while True:
@@ -483,59 +490,5 @@ class Generator:
         return rollout(plan.canvas, plan.windows, plan.history, fill)
 
     def glance(self, latents: Tensor, canvas: Canvas) -> Picture:
-        """Decode a frame from the middle of latents that are still noisy, without its neighbours."""
-        place = len(canvas.slices) // 2
-        grid = latents[place].to(self.dit.patch_in.weight.device)
-        noise = [self.defaults.decoder_noise * float(canvas.level[place].amax())]
-        frames = next(self.networks[0].stream_decode(iter([grid]), [canvas.slices[place]], noise))
-        return frames[0, : canvas.height, : canvas.width].cpu().numpy()
-
-    def _decode(self, latents: Iterable[Tensor], canvas: Canvas) -> Iterator[Tensor]:
-        """Yield the frames of one slice after another; on a cycle the last slice is a neighbour of the first."""
-        decoder, device = self.networks[0], self.dit.patch_in.weight.device
-        latents = (grid.to(device) for grid in latents)
-        noise = [self.defaults.decoder_noise * float(level) for level in canvas.level.amax(dim=(1, 2))]
-        slices = list(canvas.slices)
-        if not canvas.cycle:
-            yield from decoder.stream_decode(latents, slices, noise)
-            return
-        grids = list(latents)
-        grids, slices, noise = ([part[-1], *part, part[0]] for part in (grids, slices, noise))  # type: ignore[assignment]
-        yield from islice(decoder.stream_decode(grids, slices, noise), 1, len(slices) - 1)
-
-
-def _check_free(needed: int, what: str) -> None:
-    """Refuse what does not fit into the free memory of this machine; `what` completes "... GB are needed"."""
-    if needed > (free := available_bytes()):
-        raise UsageError(f"about {needed / 1e9:.1f} GB are needed {what}. This machine has {free / 1e9:.1f} GB free")
-
-
-def _asked(width: int, height: int) -> str:
-    return f"to generate {width}x{height}; ask for a smaller --size"
-
-
-def computed_with(device: torch.device) -> str:
-    """Name what the bytes of a sample depend on beside the model, the settings and the seed."""
-    if device.type == "cuda":
-        return f"torch {torch.__version__} on {torch.cuda.get_device_name(device)}"
-    return f"torch {torch.__version__} on {device.type} {torch.backends.cpu.get_cpu_capability()}"
-
-
-def _seed(seed: int | None, generator: torch.Generator | None) -> int:
-    """Return the seed itself, or the next number of a generator; 0 for neither."""
-    if generator is not None:
-        if seed is not None:
-            raise UsageError("give a seed or a generator, not both")
-        if not isinstance(generator, torch.Generator):
-            raise UsageError(f"generator must be a torch.Generator, got {described(generator)}")
-        return int(torch.randint(2**62, (), generator=generator, device=generator.device))
-    seed = 0 if seed is None else as_whole("seed", seed)
-    if not 0 <= seed < 2**63:
-        raise UsageError(f"a seed is a whole number from 0 to 2^63 - 1, got {described(seed)}")
-    return seed
-
-
-def _callback(report: Callable[[int], None]) -> Callable[[int], None]:
-    if not callable(report):
-        raise UsageError(f"report must be a function of the step, got {described(report)}")
-    return report
+        """Decode a frame from the middle of latents that are still noisy."""
+        return glance(self.networks[0], latents, canvas, self.defaults.decoder_noise)

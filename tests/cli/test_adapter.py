@@ -17,8 +17,8 @@ from chronotope.config import override
 from chronotope.data.latents import fingerprint
 from chronotope.errors import UsageError
 from chronotope.evaluate import make
-from chronotope.generate.adapters import load_adapters
 from chronotope.generate.pipeline import Generator
+from chronotope.generate.stored.adapters import load_adapters
 from chronotope.media import video
 from chronotope.models.adapter import PREFIX, adapted_modules, merge_adapter
 from chronotope.models.dit import DiT

@@ -6,7 +6,7 @@ import torch
 
 from chronotope.data.captions import captions_of
 from chronotope.errors import FileProblem, UsageError
-from chronotope.generate import pipeline
+from chronotope.generate import memory, pipeline
 from chronotope.generate.layout import dissolve
 from chronotope.generate.pipeline import Generator
 from chronotope.prompt import read_prompts, read_story
@@ -323,7 +323,7 @@ def test_inputs_are_encoded_onto_their_slices(generator, task):
 
 def test_a_request_is_refused_before_anything_is_encoded(generator, monkeypatch):
     monkeypatch.setattr(pipeline, "encode_frames", lambda *_: pytest.fail("it was encoded"))
-    monkeypatch.setattr(pipeline, "available_bytes", lambda: 1000)
+    monkeypatch.setattr(memory, "available_bytes", lambda: 1000)
     with pytest.raises(UsageError, match="GB are needed to generate 48x32"):
         generator.generate("x", video=clip(8), task="edit", **SIZE)
     with pytest.raises(UsageError, match="rising times"):

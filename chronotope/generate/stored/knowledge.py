@@ -14,8 +14,8 @@ from chronotope.caption.words import grammar
 from chronotope.caption.words.lexicon import load_lexicon, third_person
 from chronotope.data.record import TrainingRecord, read_record, words_of
 from chronotope.errors import FileProblem
-from chronotope.generate.adapters import Adapter, find_adapter
 from chronotope.generate.plan import Plan
+from chronotope.generate.stored.adapters import Adapter, find_adapter
 from chronotope.generate.stored.folders import WEIGHTS
 from chronotope.media import video
 from chronotope.sealed import unsealed

@@ -15,6 +15,7 @@ from chronotope.errors import FileProblem, UsageError
 from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig
 
 __all__ = [
+    "computed_with",
     "load_autoencoder",
     "model_description",
     "own_settings",
@@ -85,3 +86,10 @@ def part_of_description(folder: Path, description: Mapping[str, Any], name: str,
         return from_dict(cls, description[name])
     except UsageError as problem:
         raise FileProblem(f"{folder / 'model.json'} does not fit this version of the program: {problem}") from problem
+
+
+def computed_with(device: torch.device) -> str:
+    """Name what the bytes of a sample depend on beside the model, the settings and the seed."""
+    if device.type == "cuda":
+        return f"torch {torch.__version__} on {torch.cuda.get_device_name(device)}"
+    return f"torch {torch.__version__} on {device.type} {torch.backends.cpu.get_cpu_capability()}"
