@@ -55,7 +55,7 @@ def test_curl_examples_run(server: Program, tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         assert '"error":{' not in done.stdout, done.stdout
     assert (tmp_path / "fox.mp4").stat().st_size > 1000
-    assert all_completed(server) == before + 4
+    assert all_completed(server) == before + 7
 
 
 def test_the_numbers_of_the_page_are_those_of_the_benchmark() -> None:
