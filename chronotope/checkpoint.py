@@ -21,6 +21,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from chronotope.errors import ChronotopeError, FileProblem
 from chronotope.sealed import has_seal, read_sealed, seal
@@ -29,6 +30,7 @@ from chronotope.storage import atomic_file, file_sha256, free_space_for, json_te
 __all__ = [
     "MEND",
     "NotFiniteError",
+    "Uninitialised",
     "check_finite",
     "checkpoints",
     "copy_model",
@@ -265,6 +267,17 @@ def copy_model(source: Path, target: Path) -> None:
     """Copy a model, verified, into a folder that exists or not."""
     description = verify_model(source)
     _write_model(target, {name: (source / name).read_bytes() for name in files_of(description)}, description)
+
+
+class Uninitialised(TorchFunctionMode):
+    """A context in which networks are built without drawing weights, because `load_model` fills them."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if getattr(func, "__module__", "") == "torch.nn.init":
+            return args[0] if args else (kwargs or {})["tensor"]
+        return func(*args, **(kwargs or {}))
 
 
 def load_model(folder: Path, model: nn.Module) -> None:

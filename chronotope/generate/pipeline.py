@@ -175,7 +175,8 @@ class Generator:
                 "encode the data and train the transformer with the same autoencoder"
             )
         read = partial(part_of_description, folder / "dit", description)
-        dit = DiT(read("config", DiTConfig))
+        with checkpoint.Uninitialised():
+            dit = DiT(read("config", DiTConfig))
         checkpoint.load_model(folder / "dit", dit)
         applied = load_adapters(adapters, fingerprint(dit), str(name)) if adapters is not None else ()
         apply_adapters(dit, applied)

@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.overrides import TorchFunctionMode
 
+from chronotope.checkpoint import Uninitialised
 from chronotope.geometry import Geometry
 from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig
 from chronotope.models.captioner import CaptionerConfig, LatentCaptioner
@@ -65,24 +65,13 @@ class SampleSize:
     slices: int
 
 
-class _NoRandomNumbers(TorchFunctionMode):
-    """Leaves weights as they are where they would be initialised."""
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        if getattr(func, "__module__", "") == "torch.nn.init":
-            return args[0] if args else (kwargs or {})["tensor"]
-        return func(*args, **(kwargs or {}))
-
-
 @contextlib.contextmanager
 def shapes_only() -> Iterator[None]:
     """Build networks on the meta device, which takes no memory.
 
     Nothing is drawn: torch would import its compilers to draw no numbers, which takes over a second.
     """
-    with torch.device("meta"), _NoRandomNumbers():
+    with torch.device("meta"), Uninitialised():
         yield
 
 

@@ -35,7 +35,7 @@ FIRST = ("--suite", "smoke", "--first", "6")
 def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of the shipped model on the first cases of the smoke suite, in few steps."""
     folder = tmp_path_factory.mktemp("smoke")
-    result = run("evaluate", "small", *FIRST, "--steps", "8", "--out", str(folder))
+    result = run("evaluate", "small", *FIRST, "--steps", "4", "--out", str(folder))
     assert result.exit_code == 0 and result.stdout.startswith("success "), result.output
     assert result.stdout.rstrip().endswith("index.html")
     return folder
@@ -55,7 +55,7 @@ def test_the_smoke_suite_of_the_shipped_model(smoke: Path) -> None:
     layers = attribution(report, report, report)
     write_report({**report, "layers": layers}, smoke)
     # everything is there: only judged
-    again = run("evaluate", "small", *FIRST, "--steps", "8", "--out", str(smoke), "--json")
+    again = run("evaluate", "small", *FIRST, "--steps", "4", "--out", str(smoke), "--json")
     assert json.loads(again.stdout) == report["summary"]
     assert json.loads((smoke / "report.json").read_text())["layers"] == layers  # what was added stays
     told = json.loads(run("info", str(smoke), "--json").stdout)

@@ -18,7 +18,7 @@ import pytest
 from chronotope.cli.interrupt import Stop
 from chronotope.media import video
 from chronotope.storage import is_partial
-from tests.cli.models import files_in, program, save_run
+from tests.cli.models import files_in, refused, run, save_run
 
 Start = Callable[..., subprocess.Popen[str]]
 
@@ -135,17 +135,16 @@ def test_finished_frames_survive_a_kill(start: Start, model: Path, tmp_path: Pat
     process.communicate()
     (partial,) = growing(tmp_path)
     assert playable(partial) > 0
-    again = program("generate", "a red ball", "--model", model, "--steps", 1, "-o", tmp_path / "long.mp4")
-    assert again.returncode == 0, again.stderr
+    again = run("generate", "a red ball", "--model", model, "--steps", 1, "-o", tmp_path / "long.mp4")
+    assert again.exit_code == 0, again.stderr
     assert files_in(tmp_path) == {"long.mp4", "long.mp4.json"}
 
 
 def test_two_processes_do_not_write_one_file(start: Start, model: Path, tmp_path: Path) -> None:
     process = begin(start, model, tmp_path)
     process.send_signal(signal.SIGSTOP)  # or it could be done before the second one has started
-    second = program("generate", "a red ball", "--model", model, "-o", tmp_path / "long.mp4")
-    assert (second.returncode, second.stdout) == (2, "")
-    assert f"long.mp4 is being written by process {process.pid} on " in second.stderr
+    said = refused("generate", "a red ball", "--model", model, "-o", tmp_path / "long.mp4", status=2)
+    assert f"long.mp4 is being written by process {process.pid} on " in said
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGCONT)
     process.communicate()
@@ -155,10 +154,8 @@ def test_two_processes_do_not_write_one_file(start: Start, model: Path, tmp_path
 def test_videos_of_two_lengths_begin_alike(model: Path, tmp_path: Path) -> None:
     """Later frames do not change earlier ones."""
     for seconds in (6, 9):
-        done = program(
-            "generate", "a red ball", "--model", model, "--seconds", seconds, "-o", tmp_path / f"{seconds}.mkv"
-        )
-        assert done.returncode == 0, done.stderr
+        done = run("generate", "a red ball", "--model", model, "--seconds", seconds, "-o", tmp_path / f"{seconds}.mkv")
+        assert done.exit_code == 0, done.stderr
     short, long = (video.read(tmp_path / f"{seconds}.mkv").frames for seconds in (6, 9))
     assert np.array_equal(short[:44], long[:44])  # the last slice of the shorter one has no neighbour behind it
 

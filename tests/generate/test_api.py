@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from chronotope.generate.pipeline import Generator
 from tests.cli.models import save_run
 from tests.generate.api_cases import unusual_fields
 
@@ -86,3 +88,10 @@ def test_a_refusal_takes_neither_memory_nor_time(outcomes: dict[str, dict[str, A
     """What is refused is refused before anything is allocated for it."""
     wrong = {name: found for name, found in outcomes.items() if name not in unusual_fields()}
     assert {name: found for name, found in wrong.items() if found["kilobytes"] > 200_000} == {}
+
+
+def test_loading_draws_no_random_numbers() -> None:
+    """The weights are read from files, and the numbers that the caller draws later are those of its seed."""
+    before = torch.random.get_rng_state()
+    Generator.load("small")
+    assert torch.equal(torch.random.get_rng_state(), before)

@@ -32,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 SHORT = tuple(command for command in COMMANDS if command.name.startswith(("train", "generate")))
 
 
-@pytest.mark.parametrize(("kills", "commands"), [(2, SHORT), pytest.param(35, COMMANDS, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("kills", "commands"), [(1, SHORT), pytest.param(35, COMMANDS, marks=pytest.mark.slow)])
 def test_kills_cost_nothing_but_time(folder: Path, kills: int, commands: tuple[Command, ...]) -> None:
     for row in kill_commands(kills, 0, folder, commands):
         counts = {name: row[name] for name in ("kills", "lost", "doubled", "differing", "failed", "litter")}

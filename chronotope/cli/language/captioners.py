@@ -57,7 +57,8 @@ def load_captioner(folder: Path, detail: str = "sentence") -> BuiltIn:
             f"{part} was trained on latents of autoencoder {about['autoencoder']}, but {folder / 'autoencoder'} is "
             f"{fingerprint(autoencoder)}; train it again on latents of this one"
         )
-    network = LatentCaptioner(from_dict(CaptionerConfig, about["config"]))
+    with checkpoint.Uninitialised():
+        network = LatentCaptioner(from_dict(CaptionerConfig, about["config"]))
     checkpoint.load_model(part, network)
     encode = partial(encode_frames, autoencoder, from_dict(Geometry, about["geometry"]))
     return BuiltIn(encode, network, about, detail, weights=checkpoint.weights_hash(part))

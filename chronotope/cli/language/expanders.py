@@ -57,6 +57,7 @@ def load_expander(folder: Path) -> TrainedExpander:
         raise FileProblem(f"{part} is no expander, but of the kind {about.get('kind')}")
     if missing := sorted({"config", "vocabulary"} - about.keys()):
         raise FileProblem(f"{part / 'model.json'} lacks {', '.join(missing)}; copy it again or train it again")
-    network = PromptExpander(from_dict(ExpanderConfig, about["config"]))
+    with checkpoint.Uninitialised():
+        network = PromptExpander(from_dict(ExpanderConfig, about["config"]))
     checkpoint.load_model(part, network)
     return TrainedExpander(network.eval(), Tokenizer(about["vocabulary"]))

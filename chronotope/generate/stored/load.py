@@ -53,7 +53,8 @@ def load_autoencoder(folder: Path) -> Autoencoder:
     """Load the autoencoder in `folder` or in its subfolder `autoencoder`."""
     folder = folder / "autoencoder" if (folder / "autoencoder").is_dir() else folder
     description = model_description(folder, "autoencoder")
-    model = Autoencoder(part_of_description(folder, description, "config", AutoencoderConfig))
+    with checkpoint.Uninitialised():
+        model = Autoencoder(part_of_description(folder, description, "config", AutoencoderConfig))
     checkpoint.load_model(folder, model)
     return model.eval().requires_grad_(False)
 

@@ -19,7 +19,10 @@ from chronotope.worlds.stage.vocabulary import SYNONYMS, VERBS
 
 from .scenes import clip, does, emoji, shape
 
-SPECS = {name: [sample_spec(seed, scope) for seed in range(300)] for name, scope in SCOPES.items()}
+
+@functools.cache
+def specs(scope: str) -> list[Spec]:
+    return [sample_spec(seed, SCOPES[scope]) for seed in range(300)]
 
 
 @functools.cache
@@ -29,7 +32,7 @@ def wordings(spec: Spec) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("scope", SCOPES)
 def test_captions_name_actors_directions_and_camera(scope: str) -> None:
-    for spec in SPECS[scope]:
+    for spec in specs(scope):
         for level, text in wordings(spec):
             low = text.lower()
             for actor in spec.actors:
@@ -47,7 +50,7 @@ def test_captions_name_actors_directions_and_camera(scope: str) -> None:
 @pytest.mark.parametrize("scope", SCOPES)
 def test_captions_name_only_colours_and_shapes_of_the_spec(scope: str) -> None:
     """The only colours, shapes and directions in a caption are the spec's own."""
-    for spec in SPECS[scope]:
+    for spec in specs(scope):
         own = " ".join(
             [spec.backdrop, *(f"{a.colour} {a.noun}" for a in spec.actors), *(str(e.colour) for e in spec.events)]
         )
@@ -71,7 +74,7 @@ def test_captions_are_deterministic_and_varied() -> None:
     assert captions(spec) == captions(spec)
     assert len(captions(spec, 8)["sentence"]) == 8
     assert all("past a tree" in text or "in front of a tree" in text for text in captions(spec, 8)["sentence"])
-    assert len({text for s in SPECS["small"] for _, text in wordings(s)}) > 2500
+    assert len({text for s in specs("small") for _, text in wordings(s)}) > 2500
 
 
 def test_past_is_used_only_if_an_actor_is_passed() -> None:
@@ -143,7 +146,7 @@ def test_captions_name_a_moving_camera() -> None:
 def test_story_names_each_event_in_its_beat() -> None:
     """The beat of an event names its direction; a clip with one start has no story."""
     told = 0
-    for spec in SPECS["acts"] + SPECS["full"]:
+    for spec in specs("acts") + specs("full"):
         stories = captions(spec).get("story", ())
         moments = sorted({0.0, *(event.start for event in spec.events)})
         assert bool(stories) == (len(moments) > 1)
