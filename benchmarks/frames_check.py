@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import time
@@ -23,6 +24,8 @@ from chronotope.safety.output.check import OutputCheck
 from chronotope.safety.output.classifier import load_classifier
 from chronotope.safety.output.rules import ClassifierRule, read_output_rules
 from chronotope.safety.policy.decide import Policy, default_policy, read_policy
+from chronotope.serve import videos
+from chronotope.serve.service import Service
 from chronotope.worlds.catalogue import find_world
 from chronotope.worlds.stage.checks.detector import SHAPE_KINDS
 from chronotope.worlds.stage.scope import SCOPES
@@ -280,15 +283,17 @@ def fails_closed(folder: Path) -> dict[str, Any]:
     here = Path.cwd()
     os.environ["CHRONOTOPE_KEYS"] = str(folder / "keys")
     os.chdir(work)
+    videos.PICTURE_SECONDS = 0.0  # nothing waits for pictures
     try:
         with closed.every_layer(folder):
             delivered = [task for task in closed.INPUTS if closed.by_command(task, model, "", work)]
             for path in work.glob("made*"):
                 path.unlink()
             rows = {layer: _tried(layer, model, work) for layer in closed.LAYERS}
+            routes = _routes(model, folder, work / "inputs" / "clip.mp4")
     finally:
         os.chdir(here)
-    return {"tasks": len(closed.INPUTS), "delivered without a fault": len(delivered), "layers": rows}
+    return {"tasks": len(closed.INPUTS), "delivered without a fault": len(delivered), "layers": rows, "routes": routes}
 
 
 def _tried(layer: str, model: Path, work: Path) -> dict[str, int]:
@@ -303,6 +308,27 @@ def _tried(layer: str, model: Path, work: Path) -> dict[str, int]:
             told = closed.refusals()[before:]
             attempts, logged = attempts + 1, logged + bool(told and all(map(closed.is_complete, told)))
     return {"attempts": attempts, "files delivered": files, "recorded completely": logged}
+
+
+def _routes(model: Path, folder: Path, clip: Path) -> dict[str, Any]:
+    """Let jobs of every route wait, and every layer fail while they are done."""
+    generator = Generator.load(model)
+    found = {"routes": len(closed.BODIES), "attempts": 0, "files delivered": 0, "recorded completely": 0}
+    for number, path in enumerate(closed.BODIES):
+        with Service(folder / f"service-{number}", str(model), devices=()) as service:
+            _, jobs = closed.order(service, path, clip)
+            tasks = [service._task(job) for job in jobs]
+            for layer, fault in itertools.product(closed.LAYERS, closed.FAULTS):
+                has_work = [task for task in tasks if layer != "uploads" or task.paths]
+                for task in has_work if layer != "visible mark" else ():
+                    before = len(closed.refusals())
+                    with closed.failing(layer, fault):
+                        delivered, _ = closed.by_worker(task, generator)
+                    told = closed.refusals()[before:]
+                    found["attempts"] += 1
+                    found["files delivered"] += len(delivered)
+                    found["recorded completely"] += bool(told and all(map(closed.is_complete, told)))
+    return found
 
 
 # Time

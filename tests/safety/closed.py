@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import importlib
 import json
@@ -18,8 +19,10 @@ from chronotope.media import video
 from chronotope.safety.audit import audit_path
 from chronotope.safety.policy import decide
 from chronotope.serve.jobs.worker import Answer, Task, _Maker
+from chronotope.serve.service import Service
 from tests.cli.models import run
 from tests.safety.onnx_models import brightness_model
+from tests.serve.asking import asked
 
 SAFETY = "chronotope.safety."
 LAYERS: dict[str, tuple[str, str]] = {  # the module and the part of it that fails
@@ -157,3 +160,27 @@ def by_worker(task: Task, generator: Generator) -> tuple[list[Path], Answer]:
     connection = Connection()
     _Maker(generator, connection).make([task])  # type: ignore[arg-type]
     return sorted(task.output.parent.glob(f"{task.output.stem}*")), connection.answers[-1]
+
+
+# Routes
+
+MADE = {"prompt": "a red ball", "steps": 1, "seconds": 0.5}
+BODIES: dict[str, dict[str, Any]] = {  # of every route that makes a file
+    "/v1/generations": MADE | {"task": "extend", "video": "CLIP"},
+    "/v1/videos": MADE,
+    "/v1/videos/extensions": MADE | {"video": "CLIP"},
+    "/v1/videos/edits": {"prompt": "a red ball", "steps": 1, "video": "CLIP"},
+    "/v1/videos/{name}/remix": {"prompt": "a blue ball"},
+    "/v1/images/generations": {"prompt": "a red ball", "steps": 1},
+}
+
+
+def order(service: Service, path: str, clip: Path) -> tuple[int, list[Any]]:
+    """Send the body of a route; return the status of its answer and the jobs that wait."""
+    ask, body = asked(service), dict(BODIES[path])
+    if "video" in body:
+        body["video"] = "data:video/mp4;base64," + base64.b64encode(clip.read_bytes()).decode()
+    if "{name}" in path:
+        path = path.replace("{name}", ask("POST", "/v1/videos", json=MADE).json().get("id", "none"))
+    status = ask("POST", path, json=body).status_code
+    return status, service.store.jobs("local", None, None, 10, False)

@@ -7,7 +7,6 @@ are tried by `python -m benchmarks.safety closed`.
 from __future__ import annotations
 
 import ast
-import base64
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -110,15 +109,6 @@ def test_a_reconstruction_needs_every_layer(layer: str, model: Path, work: Path)
 
 # Routes
 
-MADE = {"prompt": "a red ball", "steps": 1, "seconds": 0.5}
-BODIES: dict[str, dict[str, Any]] = {  # of every route that makes a file
-    "/v1/generations": MADE | {"task": "extend", "video": "CLIP"},
-    "/v1/videos": MADE,
-    "/v1/videos/extensions": MADE | {"video": "CLIP"},
-    "/v1/videos/edits": {"prompt": "a red ball", "steps": 1, "video": "CLIP"},
-    "/v1/videos/{name}/remix": {"prompt": "a blue ball"},
-    "/v1/images/generations": {"prompt": "a red ball", "steps": 1},
-}
 MAKES_NONE = {  # routes that are posted to, and why nothing is made there
     "/v1/files": "it stores what a user sends",
     "/v1/videos/characters": "it is refused always",
@@ -133,17 +123,6 @@ def posted(service: Service) -> set[str]:
 
 def test_every_route_that_is_posted_to_is_known(tmp_path: Path) -> None:
     assert posted(Service(tmp_path / "service", devices=())) == set(BODIES) | set(MAKES_NONE)
-
-
-def order(service: Service, path: str, clip: Path) -> tuple[int, list[Any]]:
-    """Send the body of a route; return the status of its answer and the jobs that wait."""
-    ask, body = asked(service), dict(BODIES[path])
-    if "video" in body:
-        body["video"] = "data:video/mp4;base64," + base64.b64encode(clip.read_bytes()).decode()
-    if "{name}" in path:
-        path = path.replace("{name}", ask("POST", "/v1/videos", json=MADE).json().get("id", "none"))
-    status = ask("POST", path, json=body).status_code
-    return status, service.store.jobs("local", None, None, 10, False)
 
 
 @pytest.mark.parametrize(
