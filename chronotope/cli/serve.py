@@ -148,6 +148,12 @@ def serve(
     service = Service(folder, model, devices, limits, threads, show, policy, batch)
 
     def started(address: str) -> None:
+        if service.kept:
+            say(
+                f"note: {len(service.kept)} finished files in {folder / 'outputs'} are of no job, such as "
+                f"{service.kept[0]}; jobs.sqlite3 may be an older copy, so they stay: bring the newest one back, or "
+                "move or delete them"
+            )
         if service.recovered:
             say(f"note: {service.recovered} jobs that were in progress are queued again")
         say(f"the page is at {address}; jobs and videos are in {folder}; Ctrl-C stops")

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from chronotope.actions import left_behind
 from chronotope.config import from_dict, to_dict
 from chronotope.curate.decide import Decision, Filters, Item, decide, keys_of
 from chronotope.curate.listing import Row, earlier_header, set_aside, write_manifest
@@ -105,6 +106,8 @@ def curate(
         if divided:
             cut = "1 file that was" if len(divided) == 1 else f"{len(divided)} files that were"
             note(f"the captions of {cut} cut are given to each of their shots")
+        for sentence in left_behind((one.path for one in files), "to train on them, encode their folder as it is"):
+            note(sentence)
         for pattern in policy.unmatched([inner_name(file) for file in files]):
             note(f"{policy.path}: no file is called {pattern}")
         if not planned:  # before anything is removed

@@ -16,15 +16,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from chronotope.config import to_dict
 from chronotope.data.captions import Captions, read_captions
 from chronotope.data.clips import Clip, check_outside, scan_folder
 from chronotope.data.contradictions import contradictions
-from chronotope.data.latents import clip_of, fingerprint, read_index, read_latents, shard_path
+from chronotope.data.latents import (
+    clip_of,
+    fingerprint,
+    keys_of_shard,
+    next_shard,
+    read_index,
+    read_latents,
+    shard_path,
+    write_shard,
+)
 from chronotope.data.limits import (
     Limits,
     captions_of_part,
@@ -34,9 +41,9 @@ from chronotope.data.limits import (
     what_was_limited,
 )
 from chronotope.data.notes import ClipNotes
-from chronotope.data.reading import ClipJob, EncodedPart, PartEncoder
+from chronotope.data.reading import ClipJob, EncodedPart, PartEncoder, actions_of_row
 from chronotope.data.recaptions import Recaptions
-from chronotope.data.rendered import changes_since_rendering, find_actions, find_splits, find_worlds
+from chronotope.data.rendered import changes_since_rendering, find_actions, find_splits, find_worlds, without_actions
 from chronotope.errors import ChronotopeError, DecoderUnavailableError, FileProblem, UsageError
 from chronotope.geometry import Geometry
 from chronotope.jsonl import append_jsonl, write_jsonl
@@ -46,7 +53,7 @@ from chronotope.models.precision import Precision, UsedPrecision, rounded, used_
 from chronotope.processes import MAX_WORKERS, run_jobs
 from chronotope.progress import Progress
 from chronotope.sealed import check_seal, read_sealed, write_sealed
-from chronotope.storage import locked, read_json, remove_partials, write_atomically
+from chronotope.storage import locked, read_json, remove_partials
 
 __all__ = ["NO_LIMITS", "Encoded", "encode_dataset"]
 
@@ -72,10 +79,12 @@ class Encoded:
     captioned: int
     left_out: tuple[LeftOut, ...]
     items: int = 0  # with each part of a clip that was cut
+    other_actions: int = 0
 
     def in_words(self) -> str:
         """Return one line such as "40 clips: 3 new, 1 changed, 1 gone"."""
-        counts = {"new": self.new, "changed": self.changed, "with new captions": self.recaptioned, "gone": self.gone}
+        counts = {"new": self.new, "changed": self.changed, "with new captions": self.recaptioned}
+        counts |= {"with other actions": self.other_actions, "gone": self.gone}
         parts = [f"{count} {name}" for name, count in counts.items() if count]
         if self.left_out:
             parts.append(f"{len(self.left_out)} left out")
@@ -176,12 +185,13 @@ class _Update:
         self.old = rows_by_clip(writer.rows)
         self.kept: dict[int, list[Row]] = {}  # rows by the number of the clip
         self.left_out: dict[int, LeftOut] = {}
-        self.counts = {"clips": 0, "captioned": 0, "new": 0, "changed": 0, "recaptioned": 0}
+        self.counts = {"clips": 0, "captioned": 0, "new": 0, "changed": 0, "recaptioned": 0, "other_actions": 0}
         self.work: dict[int, _Work] = {}
 
     def run(self, encoder: PartEncoder, workers: int | None) -> Encoded:
         """Encode what is new or changed, in `workers` processes, and complete the folder."""
         writer, workers = self.writer, workers or self._workers(encoder)
+        self.schema = encoder.schema
         with writer, contextlib.closing(run_jobs(encoder, self._jobs(), workers)) as messages:
             for message in messages:
                 number, work = message.number, self.work.get(message.number)
@@ -202,7 +212,10 @@ class _Update:
             raise FileProblem(
                 f"none of the {len(self.clips)} clips can be encoded into {writer.out}; the first: {left_out[0].reason}"
             )
-        for sentence in changes_since_rendering(Path(writer.about["data"]), rows):
+        data = Path(writer.about["data"])
+        for sentence in without_actions(data, self.schema, rows):
+            writer.note(sentence)
+        for sentence in changes_since_rendering(data, rows):
             writer.note(sentence)
             writer.about["worlds"] = []  # the model must not claim to know only what worlds rendered
         if limited := what_was_limited(rows, writer.limits):
@@ -263,8 +276,9 @@ class _Update:
 
     def _finish(self, number: int, work: _Work) -> None:
         clip, before, captions = work.clip, work.before, work.captions
+        now = {"source": described(work.source)}
         rows = [
-            seal({**row, "source": described(work.source), "captions": _plain(captions_of_part(captions, row))})
+            seal({**actions_of_row(row, clip, self.schema), **now, "captions": _plain(captions_of_part(captions, row))})
             for row in work.rows
         ]
         whole = rows[0].get("original") or {**rows[0], "num_frames": sum(rows[0]["slices"])}
@@ -274,7 +288,8 @@ class _Update:
         if work.encoded:
             self.counts["changed" if _is_changed(before, rows) else "new"] += 1
         elif before:
-            self.counts["recaptioned"] += [row["captions"] for row in rows] != [row["captions"] for row in before]
+            for name, field in (("recaptioned", "captions"), ("other_actions", "actions")):
+                self.counts[name] += [row.get(field) for row in rows] != [row.get(field) for row in before]
         self.counts["clips"] += 1
         self.counts["captioned"] += bool(rows[0]["captions"])
         self.kept[number] = rows
@@ -387,7 +402,7 @@ class _Writer:
     def add(self, row: Row, latents: Tensor) -> Row:
         """Take the latents of one clip; save all that are waiting when there are enough. Return the sealed row."""
         if not self.added:
-            self.shard = _next_shard(self.out)
+            self.shard = next_shard(self.out)
         row = seal({**row, "shard": self.shard})
         self.tensors[row["key"]] = latents
         self.added.append(row)
@@ -405,7 +420,7 @@ class _Writer:
             if not self.before:
                 self.before = self.about
                 write_sealed(self.header, self.about)
-            _write_shard(self.out, self.shard, self.tensors)
+            write_shard(self.out, self.shard, self.tensors)
             append_jsonl(self.index, *self.added)
         self.tensors, self.added, self.saved_at = {}, [], time.monotonic()
 
@@ -434,11 +449,12 @@ class _Writer:
         for row in rows:
             by_shard.setdefault(row["shard"], []).append(row)
         sizes = {shard: shard_path(self.out, shard).stat().st_size for shard in by_shard}
-        stale = {shard for shard, held in by_shard.items() if _keys_of(self.out, shard) != {row["key"] for row in held}}
+        keys = {shard: {row["key"] for row in held} for shard, held in by_shard.items()}
+        stale = {shard for shard in by_shard if keys_of_shard(self.out, shard) != keys[shard]}
         small = {shard for shard in by_shard if len(by_shard[shard]) < SHARD_CLIPS and sizes[shard] < SHARD_BYTES}
         rewritten = stale | (small if len(small) > 1 else set())
         moved: dict[str, int] = {}
-        number = _next_shard(self.out)
+        number = next_shard(self.out)
         tensors: dict[str, Tensor] = {}
         for row in rows:
             if row["shard"] not in rewritten:
@@ -446,10 +462,10 @@ class _Writer:
             tensors[row["key"]] = read_latents(self.out, row["shard"], row["key"], row["sha256"])
             moved[row["key"]] = number
             if len(tensors) == SHARD_CLIPS or sum(tensor.nbytes for tensor in tensors.values()) > SHARD_BYTES:
-                _write_shard(self.out, number, tensors)
+                write_shard(self.out, number, tensors)
                 number, tensors = number + 1, {}
         if tensors:
-            _write_shard(self.out, number, tensors)
+            write_shard(self.out, number, tensors)
         return [{**row, "shard": moved.get(row["key"], row["shard"])} for row in rows]
 
 
@@ -480,21 +496,3 @@ def _fits(row: Row, out: Path, note: Note) -> bool:
         note(str(problem))
         return False
     return True
-
-
-def _keys_of(out: Path, shard: int) -> set[str]:
-    """Return the keys of the clips in a shard; none where the file is missing or damaged."""
-    try:
-        with safe_open(shard_path(out, shard), "pt") as file:
-            return set(file.keys())
-    except (OSError, SafetensorError):
-        return set()
-
-
-def _write_shard(out: Path, number: int, tensors: dict[str, Tensor]) -> None:
-    write_atomically(shard_path(out, number), save(tensors))
-
-
-def _next_shard(out: Path) -> int:
-    """Return a number above those of all files of latents, so that none is overwritten."""
-    return max((int(path.stem.split("-")[1]) for path in out.glob("latents-*.safetensors")), default=-1) + 1

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor
 
 from chronotope.actions import ActionSchema
@@ -33,6 +34,7 @@ from chronotope.geometry import Geometry, Slice
 from chronotope.manifest import manifest_hash, stream_manifest
 from chronotope.models.autoencoder import Autoencoder
 from chronotope.sealed import read_sealed
+from chronotope.storage import write_atomically
 
 __all__ = [
     "ClipActions",
@@ -40,12 +42,15 @@ __all__ = [
     "LatentDataset",
     "encode_frames",
     "fingerprint",
+    "keys_of_shard",
     "latents_hash",
+    "next_shard",
     "read_folder",
     "read_header",
     "read_index",
     "read_latents",
     "shard_path",
+    "write_shard",
 ]
 
 
@@ -150,6 +155,25 @@ def read_latents(folder: Path, shard: int, key: str, sha256: str) -> Float[Tenso
 
 
 _MEND = "run the `chronotope encode` command again"
+
+
+def write_shard(folder: Path, number: int, tensors: dict[str, Tensor]) -> None:
+    """Write the latents of clips, by key, into the file of a shard."""
+    write_atomically(shard_path(folder, number), save(tensors))
+
+
+def keys_of_shard(folder: Path, number: int) -> set[str]:
+    """Return the keys of the clips in a shard; none where the file is missing or damaged."""
+    try:
+        with safe_open(shard_path(folder, number), "pt") as file:
+            return set(file.keys())
+    except (OSError, SafetensorError):
+        return set()
+
+
+def next_shard(folder: Path) -> int:
+    """Return a number above those of all files of latents, so that none is overwritten."""
+    return max((int(path.stem.split("-")[1]) for path in folder.glob("latents-*.safetensors")), default=-1) + 1
 
 
 def read_index(folder: Path, on_damage: Callable[[str], None] | None = None) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from chronotope.actions import SUFFIX, ActionSchema, read_actions
+from chronotope.actions import SUFFIX, ActionSchema, has_actions, read_actions
 from chronotope.config import to_dict
 from chronotope.data.clips import Clip
 from chronotope.data.latents import ClipActions, encode_frames, latents_hash
@@ -173,7 +173,8 @@ class PartEncoder:
         clip, sentences = job.clip, list[str]()
         notes = ClipNotes(sentences.append, clip.path.parent)
         for part in read_parts(clip, self.limits, self.geometry.cell, notes):
-            row = {**_about(clip, job.source, part), **self._actions(clip, part)}
+            row = _about(clip, job.source, part)
+            self._check_actions(clip, part)
             if not job.source.unchanged(clip.path):  # else these frames could be recorded as those of another content
                 raise FileProblem(f"{clip.path} was changed while it was read; run the same command again")
             said, sentences[:] = tuple(sentences), []
@@ -183,20 +184,10 @@ class PartEncoder:
                 yield EncodedPart(*self._encoded(clip, row, part), said)
         yield EncodedPart({}, None, tuple(sentences), tuple(notes.remarks.files))
 
-    def _actions(self, clip: Clip, part: Part) -> dict[str, Any]:
-        """Read the actions that led to the frames of a part, if there is a file of them beside the clip."""
-        file = clip.path.with_name(clip.path.stem + SUFFIX)
-        if self.schema is None or not file.is_file():
-            return {}
+    def _check_actions(self, clip: Clip, part: Part) -> None:
+        """Raise FileProblem, before the frames are encoded, where the actions beside a clip cannot be used."""
         original = part.original or {"num_frames": len(part.frames), "fps": part.fps}
-        if original["fps"] != part.fps:
-            raise UsageError(
-                f"{clip.path} has an action for each frame, so its rate of {original['fps']:g} frames a second cannot "
-                f"be changed to {part.fps:g}; encode it without --max-fps"
-            )
-        found = read_actions(file, self.schema, original["num_frames"])
-        frames = slice(part.first, part.first + len(part.frames))
-        return {"actions": to_dict(ClipActions(found.values[frames].tolist(), found.known[frames].tolist()))}
+        _actions_of_frames(clip, self.schema, original, part.fps, slice(part.first, part.first + len(part.frames)))
 
     def _encoded(self, clip: Clip, row: dict[str, Any], part: Part) -> tuple[dict[str, Any], Tensor]:
         """Encode the frames of one item; return its row and its latents."""
@@ -222,6 +213,33 @@ class PartEncoder:
             "sha256": latents_hash(latents),
         }
         return {**row, **facts}, latents
+
+
+def actions_of_row(row: Mapping[str, Any], clip: Clip, schema: ActionSchema | None) -> dict[str, Any]:
+    """Return the row of a part with the actions that are beside its clip now; without actions where there are none.
+
+    Raises FileProblem where they are damaged or do not match schema and clip, UsageError where the rate was changed.
+    """
+    count, first = sum(row["slices"]), round(float(row.get("start", 0)) * row["fps"])
+    original = row.get("original") or {"num_frames": count, "fps": row["fps"]}
+    found = _actions_of_frames(clip, schema, original, row["fps"], slice(first, first + count))
+    plain = {name: value for name, value in row.items() if name != "actions"}
+    return plain | ({"actions": to_dict(found)} if found else {})
+
+
+def _actions_of_frames(
+    clip: Clip, schema: ActionSchema | None, original: Mapping[str, Any], fps: float, frames: slice
+) -> ClipActions | None:
+    """Read the actions that led to some frames of a clip; None where no file of actions is beside it."""
+    if schema is None or not has_actions(clip.path):
+        return None
+    if original["fps"] != fps:
+        raise UsageError(
+            f"{clip.path} has an action for each frame, so its rate of {original['fps']:g} frames a second cannot be "
+            f"changed to {fps:g}; encode it without --fps, or with --fps native"
+        )
+    found = read_actions(clip.path.with_name(clip.path.stem + SUFFIX), schema, original["num_frames"])
+    return ClipActions(found.values[frames].tolist(), found.known[frames].tolist())
 
 
 def _about(clip: Clip, source: Source, part: Part) -> dict[str, Any]:

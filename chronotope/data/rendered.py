@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from chronotope.actions import ActionSchema
+from chronotope.actions import SUFFIX, ActionSchema, has_actions
 from chronotope.config import from_dict
 from chronotope.data.clips import SUFFIXES, curated_datasets, read_datasets, split_of_curation
 from chronotope.errors import FileProblem, UsageError
@@ -29,6 +29,7 @@ __all__ = [
     "listed_files",
     "lost_descriptions",
     "meant_for_evaluation",
+    "without_actions",
 ]
 
 FOR_EVALUATION = "meant for evaluation, not for training"
@@ -68,6 +69,7 @@ def changes_since_rendering(data: Path, rows: Sequence[Mapping[str, Any]]) -> li
             "clips from elsewhere": sum(path not in listed for path in inside),
             "changed clips": sum(listed.get(path, sha256) != sha256 for path, sha256 in inside.items()),
             "changed captions": sum(_caption_changed(path, listed) for path in inside if path in listed),
+            "changed or missing actions": sum(_actions_changed(path, listed) for path in inside if path in listed),
             "missing clips": len({path for path in listed if _is_clip(path, data)} - encoded.keys()),
         }
         if any(counts.values()):
@@ -139,6 +141,11 @@ def _caption_changed(clip: Path, listed: Mapping[Path, str]) -> bool:
     return caption in listed and not (caption.is_file() and file_sha256(caption) == listed[caption])
 
 
+def _actions_changed(clip: Path, listed: Mapping[Path, str]) -> bool:
+    actions = clip.with_name(clip.stem + SUFFIX)
+    return (file_sha256(actions) if actions.is_file() else None) != listed.get(actions)
+
+
 def _is_clip(path: Path, data: Path) -> bool:
     return path.suffix in SUFFIXES and path.is_relative_to(data.resolve())
 
@@ -157,6 +164,21 @@ def find_actions(data: Path) -> ActionSchema | None:
             "each environment into a folder of their own"
         )
     return next(iter(found.values()), None)
+
+
+def without_actions(data: Path, schema: ActionSchema | None, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say which encoded clips have no actions, where others have some, and which have actions that nothing describes.
+
+    `schema` is what the actions mean, and `rows` are those of the index.
+    """
+    files = {row["source"]["file"]: "actions" in row for row in rows}
+    if schema is None:
+        named = [file for file in files if has_actions(data / file)]
+        told = "have actions beside them that are not used, since no dataset.json says what they mean"
+    else:
+        named = [file for file, has_actions in files.items() if not has_actions]
+        told = "have no actions; a training shows them as clips whose actions are not known"
+    return [f"{data}: {len(named)} of {len(files)} clips, such as {named[0]}, {told}"] if named else []
 
 
 def find_worlds(data: Path, note: Callable[[str], None] = lambda _: None) -> list[str]:

@@ -83,7 +83,7 @@ class Service:
                 (self.folder / name).mkdir(exist_ok=True)
             self.rules = read_policy(self.policy) if self.policy else default_policy()
             self.recovered = self.store.recover()
-            self._remove_orphans()
+            self.kept = self._remove_orphans()
             self.pool = Pool(
                 self.store,
                 self.facts,
@@ -441,14 +441,22 @@ class Service:
         for file in files:
             self.input_path(file).unlink(missing_ok=True)
 
-    def _remove_orphans(self) -> None:
-        """Delete what a service that was killed left: half-written files, and those of no job."""
+    def _remove_orphans(self) -> list[str]:
+        """Delete what a service that was killed left: half-written files, and those of no job.
+
+        Finished videos and pictures of no job stay and are named: the database may be an older copy. Then uploads of
+        no job stay, too.
+        """
         folders = [self.folder / "inputs", self.folder / "outputs"]
         remove_partials(*folders)
         names = self.store.names()
-        for path in (path for folder in folders for path in folder.iterdir()):
-            if OWN_NAME.fullmatch(path.name) and path.name.partition(".")[0] not in names and path.is_file():
+        lost = [path for folder in folders for path in folder.iterdir() if path.is_file()]
+        lost = [path for path in lost if OWN_NAME.fullmatch(path.name) and path.name.partition(".")[0] not in names]
+        made = {path.stem for path in lost if path.parent.name == "outputs" and sidecar(path).is_file()}
+        for path in lost:
+            if path.name.partition(".")[0] not in made and not (made and path.parent.name == "inputs"):
                 path.unlink(missing_ok=True)
+        return sorted(path.name for path in lost if path.stem in made)
 
     def _sweep(self) -> None:
         """Delete what has expired, now and then."""

@@ -49,7 +49,13 @@ from chronotope.progress import Progress
 from chronotope.train.adapter import begin_adapter, describe_adapter, new_words
 from chronotope.train.batches import TrainingBatch, caption_notes, stream_batches, to_device
 from chronotope.train.config import DiTRun
-from chronotope.train.fit import check_actions, check_autoencoder, check_latents, check_text_encoder
+from chronotope.train.fit import (
+    check_actions,
+    check_actions_of_folders,
+    check_autoencoder,
+    check_latents,
+    check_text_encoder,
+)
 from chronotope.train.log import TrainingLog, write_toml
 from chronotope.train.loss import flow_loss, heldout_losses, load_teacher
 from chronotope.train.optimizers import learning_rate_factor, make_optimizers
@@ -365,6 +371,7 @@ def train_dit(
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     description = describe(run, dataset, start)
     notes = [*changes_in_data(out, description["data"]), *state.resume(out)]
+    notes += check_actions_of_folders(run.actions, (*data, *heldout))
     teacher = load_teacher(config, start, device)
     lesson = teacher.pack if teacher else lambda packed: packed
     losses_of = heldout_losses(config, heldout, tokenizer, ranks, lesson) if heldout else None

@@ -10,6 +10,7 @@ from chronotope import checkpoint
 from chronotope.actions import ActionSchema
 from chronotope.caption.encoder.frozen import EncoderFacts
 from chronotope.config import to_dict
+from chronotope.data.latents import read_header
 from chronotope.errors import UsageError
 from chronotope.geometry import Geometry
 from chronotope.models.captioner import CaptionerConfig
@@ -18,6 +19,7 @@ from chronotope.models.text import MIN_VOCABULARY
 
 __all__ = [
     "check_actions",
+    "check_actions_of_folders",
     "check_autoencoder",
     "check_latents",
     "check_model",
@@ -100,3 +102,18 @@ def check_actions(used: bool, actions: ActionSchema | None, source: Path | None)
             f"{source} was trained {'on other' if trained else 'without'} actions, and this run has "
             f"{'those of its clips' if actions else 'none'}; give clips of the same environment, or another --out"
         )
+
+
+def check_actions_of_folders(actions: ActionSchema | None, folders: Sequence[Path]) -> list[str]:
+    """Refuse latents, held-out ones included, of other actions than a run learns; name those that have none."""
+    if actions is None:
+        return []
+    found = {folder: read_header(folder).get("actions") for folder in folders}
+    if other := [folder for folder, schema in found.items() if schema and schema != to_dict(actions)]:
+        raise UsageError(
+            f"the actions of the clips in {other[0]} differ in number or meaning from those that this run learns; give "
+            "clips of the same environment, or set actions.use=false"
+        )
+    without = [str(folder) for folder, schema in found.items() if not schema]
+    told = "without actions, which this run learns: their clips are shown as clips whose actions are not known"
+    return [f"{', '.join(without)}: {told}"] if without else []

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from chronotope.actions import SUFFIX, Actions, ActionSchema, read_actions
+from chronotope.cli.datasets.sources import raw_files
 from chronotope.config import from_dict
+from chronotope.curate.decide import Filters
+from chronotope.curate.rights import own_footage
+from chronotope.curate.run import curate
 from chronotope.data.audit import audit_dataset
+from chronotope.data.captions import read_captions
 from chronotope.data.clips import scan_folder
+from chronotope.data.layouts.write import import_dataset
 from chronotope.errors import FileProblem, UsageError
 from chronotope.geometry import Frames, Picture
 from chronotope.manifest import read_manifest
@@ -160,6 +168,28 @@ def test_the_command_records(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert "holds 6 frames" in done.stderr
     assert len(clips(tmp_path / "out")) == 2
+
+
+def test_what_holds_no_actions_says_that_it_leaves_them_behind(tmp_path: Path) -> None:
+    data, notes = tmp_path / "data", list[str]()
+    recorded(data)
+    told = re.compile("clips have actions, such as .*, which are not taken along")
+    assert any(map(told.search, import_dataset(data, tmp_path / "imported").notes))
+    with contextlib.suppress(FileProblem):  # its clips are too short
+        files, policy = raw_files([data], tmp_path / "out"), own_footage("me")
+        curate(files, tmp_path / "out", Filters(), policy, read_captions, "test", note=notes.append)
+    assert any(map(told.search, notes))
+    assert told.search(run("export", str(data), "--format", "webdataset").stderr)
+
+
+def test_rewards_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    values, known = np.zeros((3, 1), int), np.ones(3, bool)
+    with pytest.raises(UsageError, match="the reward of frame 1 is nan, expected a finite number"):
+        Actions(values, known, np.array([0, np.nan, 1], np.float32))
+    path = tmp_path / f"clip{SUFFIX}"
+    np.savez(path, values=values, known=known, rewards=np.array([0, 0, np.inf], np.float32))
+    with pytest.raises(FileProblem, match=r"clip.actions.npz: the reward of frame 2 is inf"):
+        read_actions(path, ActionSchema("discrete", ("action",), (("a", "b"),)), 3)
 
 
 def test_damaged_actions_are_refused(tmp_path: Path) -> None:

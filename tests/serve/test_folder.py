@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -43,6 +44,24 @@ def test_files_of_no_job_are_removed_at_the_start(tmp_path: Path) -> None:
     with Service(tmp_path / "service", devices=()) as service:
         found = [path.name for name in ("inputs", "outputs") for path in (service.folder / name).iterdir()]
         assert found == [f"{kept}.png", "holiday.mp4"], "files of no service of ours are somebody's"
+
+
+def test_an_older_copy_of_the_database_deletes_no_videos(tmp_path: Path) -> None:
+    folder = tmp_path / "service"
+    with Service(folder, devices=()):
+        pass
+    shutil.copy(folder / "jobs.sqlite3", tmp_path / "older")
+    with Service(folder, devices=()) as service:
+        ask = asked(service)
+        name = ask("POST", "/v1/videos", json=ORDER).json()["id"]
+        ask("POST", "/v1/files", files={"file": ("a.png", picture())})
+        for ending in ("mp4", "mp4.json", "preview.webp"):
+            (folder / "outputs" / f"{name}.{ending}").write_bytes(b"x")
+    before = sorted(path.name for path in folder.rglob("*_*"))
+    shutil.copy(tmp_path / "older", folder / "jobs.sqlite3")
+    with Service(folder, devices=()) as service:
+        assert service.kept == [f"{name}.mp4"]
+    assert sorted(path.name for path in folder.rglob("*_*")) == before
 
 
 def test_a_folder_of_somebody_else_is_refused_and_left_as_it_is(tmp_path: Path) -> None:

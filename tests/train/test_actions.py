@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +14,9 @@ import torch
 from chronotope.actions import Actions, ActionSchema
 from chronotope.checkpoint import read_description
 from chronotope.config import override, to_dict
-from chronotope.data.encode import encode_dataset
+from chronotope.data.encode import Encoded, encode_dataset
 from chronotope.data.latents import LatentDataset
+from chronotope.data.limits import Limits
 from chronotope.errors import UsageError
 from chronotope.generate.pipeline import load_autoencoder
 from chronotope.geometry import Geometry
@@ -25,6 +27,7 @@ from chronotope.presets import PRESETS
 from chronotope.simulate.model import WorldModel
 from chronotope.train.autoencoder import train_autoencoder
 from chronotope.train.dit import prepare_run, train_dit
+from chronotope.train.fit import check_actions_of_folders
 from chronotope.train.samples import make_samples
 
 WALK = ActionSchema("discrete", ("action",), (("noop", "left", "right"),), neutral=(0.0,))
@@ -92,6 +95,66 @@ def test_actions_are_stored_with_the_latents(clips: Path, run: Path) -> None:
     with np.load(clips / "1.actions.npz") as found:
         assert stored[1] is not None and stored[1].values == found["values"].tolist()
         assert stored[1].known == found["known"].tolist()
+
+
+def changed(path: Path) -> None:
+    """Add 1 to every action of a file, in circles."""
+    with np.load(path) as found:
+        arrays = dict(found)
+    np.savez(path, **{**arrays, "values": (arrays["values"] + 1) % 3})
+
+
+@pytest.mark.parametrize("max_seconds", [None, 0.5])
+def test_latents_follow_the_actions_beside_the_clips(
+    clips: Path, run: Path, tmp_path: Path, max_seconds: float | None
+) -> None:
+    """Changed, removed and new actions reach latents that are kept, in whole clips and in parts."""
+    data, notes = shutil.copytree(clips, tmp_path / "clips"), list[str]()
+
+    def encode() -> Encoded:
+        notes.clear()
+        limits = Limits(max_seconds=max_seconds)
+        model = load_autoencoder(run)
+        return encode_dataset(data, tmp_path / "out", model, Geometry((1, 8, 8)), note=notes.append, limits=limits)
+
+    def stored(name: str) -> list[list[float]]:
+        found = [clip.actions for clip in LatentDataset([tmp_path / "out"]).clips if f"/{name}" in clip.key]
+        return [values for actions in found if actions for values in actions.values]
+
+    assert encode().in_words().endswith(": 4 new") and "1 of 4 clips, such as 3.mp4, have no actions" in str(notes)
+    hashes = [clip.sha256 for clip in LatentDataset([tmp_path / "out"]).clips]
+    changed(data / "1.actions.npz")
+    (data / "2.actions.npz").unlink()
+    shutil.copy(data / "0.actions.npz", data / "3.actions.npz")
+    assert encode().in_words().endswith(": 3 with other actions") and "such as 2.mp4, have no actions" in str(notes)
+    for name in "013":
+        with np.load(data / f"{name}.actions.npz") as found:
+            assert stored(name) == found["values"].tolist()
+    assert stored("2") == [] and [clip.sha256 for clip in LatentDataset([tmp_path / "out"]).clips] == hashes
+    assert encode().in_words().endswith("nothing has changed")
+    (data / "1.actions.npz").write_bytes(b"?")
+    assert [item.key.rpartition("/")[2] for item in encode().left_out] == ["1"]
+
+
+def test_actions_that_nothing_describes_are_named(clips: Path, run: Path, tmp_path: Path) -> None:
+    data, notes = shutil.copytree(clips, tmp_path / "clips"), list[str]()
+    (data / "dataset.json").unlink()
+    encode_dataset(data, tmp_path / "out", load_autoencoder(run), Geometry((1, 8, 8)), note=notes.append)
+    assert any("3 of 4 clips, such as 0.mp4, have actions beside them that are not used" in note for note in notes)
+
+
+def test_other_actions_are_refused_also_of_clips_that_are_held_out(clips: Path, run: Path, tmp_path: Path) -> None:
+    other, plain = (shutil.copytree(clips, tmp_path / name) for name in ("other", "plain"))
+    turned = replace(WALK, choices=(("noop", "right", "left"),))
+    (other / "dataset.json").write_text(json.dumps({"name": "walk", "actions": to_dict(turned)}))
+    (plain / "dataset.json").unlink()
+    for data in (other, plain):
+        encode_dataset(data, data.with_suffix(".latents"), load_autoencoder(run), Geometry((1, 8, 8)))
+    heldout = [tmp_path / "other.latents"]
+    with pytest.raises(UsageError, match=r"other\.latents differ in number or meaning"):
+        train_dit(WORLD, [run / "latents"], tmp_path / "dit", quiet=True, heldout=heldout)
+    notes = check_actions_of_folders(WALK, (run / "latents", tmp_path / "plain.latents"))
+    assert len(notes) == 1 and notes[0].startswith(f"{tmp_path / 'plain.latents'}: without actions")
 
 
 def test_a_causal_sample_has_its_slices_twice_and_their_actions(run: Path) -> None:

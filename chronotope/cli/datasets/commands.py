@@ -90,7 +90,9 @@ def _import_lerobot(folder: Path, out: Path) -> int:
         say(f"note: {sentence}")
     for item in imported.left_out:
         say(f"left out: {item.key}: {item.reason}")
-    say(f"{out}: {imported.clips} clips, {imported.new} new")
+    counts = {"new": imported.new, "changed": imported.changed, "gone": imported.gone}
+    told = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    say(f"{out}: {imported.clips} clips: {told or 'nothing has changed'}")
     echo(out)
     return LEFT_OUT if imported.left_out else 0
 

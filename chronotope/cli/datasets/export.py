@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from chronotope import PROGRAM
+from chronotope.actions import left_behind
 from chronotope.cli.terminal import beside, progress, refuse_strangers, say
 from chronotope.data.clips import check_outside
 from chronotope.data.exports.about import Statement, read_statement
@@ -37,6 +38,8 @@ def export_dataset(data: Path, name: str, out: Path | None, about: Path | None, 
     with progress("reading", "clips") as report:
         dataset = read_dataset(data, report, lambda sentence: say(f"note: {sentence}"))
     if name == "webdataset":
+        for sentence in left_behind((item.path for item in dataset.items), "--format lerobot writes them as well"):
+            say(f"note: {sentence}")
         out = out or beside(data, "shards")
         with progress("exporting", "clips") as report:
             exported = export_shards(dataset, out, round(shard_megabytes * MEGABYTE), report)

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from chronotope.actions import left_behind
 from chronotope.data.captions import caption_names
 from chronotope.data.clips import SUFFIXES, check_outside, first_names
 from chronotope.data.layouts.authors import Line, lines_of, write_lines
@@ -113,6 +114,9 @@ class _Import:
         rows = self.reading.rows
         self._follow_names(rows)
         keys = {row.label: self._key(row) for row in rows}
+        paths = (row.content for row in rows if isinstance(row.content, Path))
+        for sentence in left_behind(paths, "to train on them, encode the folder as it is"):
+            self.reading.note(layout, sentence)
         remove_partials(*{(self.out / key).parent for key in keys.values()}, self.out)
         new = [row for row in rows if not (self.out / keys[row.label]).exists()]
         free_space_for(self.out, sum(_bytes_to_copy(row, self.out, self.copy) for row in new))

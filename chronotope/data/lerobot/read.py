@@ -1,16 +1,18 @@
 """A dataset in the layout of LeRobot -> clips with actions, an episode a clip.
 
 An episode that has its video file to itself keeps it as it is; of a file that several share, its frames are decoded and
-encoded again. The same command again goes on where it was interrupted.
+encoded again. The same command again goes on where it was interrupted, and brings the folder up to date: episodes
+that were changed in the dataset are written anew, and those that are gone are removed.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +22,15 @@ from jaxtyping import Shaped
 from chronotope.actions import Actions, ActionSchema
 from chronotope.arguments import described
 from chronotope.config import to_dict
+from chronotope.data.exports.dataset import main_caption
 from chronotope.data.lerobot.layout import ACTION, EPISODES, INFO, VIDEO, parquet, read_info, schema_of
 from chronotope.errors import ChronotopeError, FileProblem, UsageError
 from chronotope.geometry import Frames
-from chronotope.jsonl import append_jsonl
+from chronotope.jsonl import append_jsonl, write_jsonl
 from chronotope.manifest import LeftOut
 from chronotope.media import video
 from chronotope.progress import Progress
+from chronotope.storage import file_sha256
 from chronotope.worlds.world import Rendered
 from chronotope.worlds.write import filled_folder, write_clip
 
@@ -37,10 +41,15 @@ OURS = ("previous.action", "previous.known", "previous.reward")
 
 @dataclass(frozen=True)
 class Imported:
-    """How many clips the folder holds, how many of them are new, and what is worth knowing or was left out."""
+    """How many clips the folder holds, and how many of them are new, were changed or are gone; notes; what is left out.
+
+    A clip was changed where the video, the captions or the actions of its episode were.
+    """
 
     clips: int
     new: int
+    changed: int
+    gone: int
     notes: tuple[str, ...]
     left_out: tuple[LeftOut, ...]
 
@@ -54,6 +63,16 @@ class _Source:
     shared: Counter[str]  # episodes of a video file
     rows: Mapping[str, np.ndarray]  # columns of all rows, in the order of their index
     schema: ActionSchema
+    hashes: dict[Path, str] = field(default_factory=dict)  # of the video files so far
+
+    def sha256(self, film: Path) -> str:
+        """Return the hash of a video file, which several episodes may share."""
+        if film not in self.hashes:
+            try:
+                self.hashes[film] = file_sha256(film)
+            except OSError as problem:
+                raise FileProblem(f"{film} cannot be read: {problem.strerror}; get a complete copy") from problem
+        return self.hashes[film]
 
 
 def import_lerobot(folder: Path, out: Path, progress: Progress | None = None) -> Imported:
@@ -73,18 +92,46 @@ def import_lerobot(folder: Path, out: Path, progress: Progress | None = None) ->
     }
     left_out: list[LeftOut] = []
     with filled_folder(out, about, ("world", "folder", "actions")) as rows:
-        before = len(rows)
+        before = dict(rows)
+        gone = _remove(out, rows, {int(episode["episode_index"]) for episode in source.episodes})
         for number, episode in enumerate(source.episodes, start=1):
             index = int(episode["episode_index"])
-            if index not in rows:
-                try:
-                    rows[index] = _write(out, source, episode)
+            try:
+                wanted = _content(source, episode)
+                if index in rows and rows[index].get("content") != wanted:
+                    _remove(out, rows, rows.keys() - {index})
+                if index not in rows:
+                    rows[index] = _write(out, source, episode, wanted)
                     append_jsonl(out / "manifest.jsonl", rows[index])
-                except ChronotopeError as problem:
-                    left_out.append(LeftOut(f"episode {index}", str(problem)))
+            except ChronotopeError as problem:
+                left_out.append(LeftOut(f"episode {index}", str(problem)))
             if progress:
                 progress(number, len(source.episodes))
-    return Imported(len(rows), len(rows) - before, _notes(source), tuple(left_out))
+    changed = sum(rows[index] != row for index, row in before.items() if index in rows)
+    new = len(rows.keys() - before.keys())
+    return Imported(len(rows), new, changed, gone, _notes(source), tuple(left_out))
+
+
+def _remove(out: Path, rows: dict[int, dict[str, Any]], kept: Collection[int]) -> int:
+    """Remove the clips of all episodes but some, first from the manifest, then their files; return how many."""
+    removed = [rows.pop(index) for index in rows.keys() - kept]
+    if removed:
+        write_jsonl(out / "manifest.jsonl", [rows[index] for index in sorted(rows)])
+    for name in (name for row in removed for name in row["files"]):
+        (out / name).unlink(missing_ok=True)
+    return len(removed)
+
+
+def _content(source: _Source, episode: Mapping[str, Any]) -> str:
+    """Return the hash of all that a clip is made of: the file of the video, where it begins there, captions, actions.
+
+    Raises FileProblem where a part of it is missing or does not fit the rest.
+    """
+    _, length, first, start = _span(source.camera, episode)
+    film, actions = _film(source.folder, source.camera, episode), _actions(source, first, length)
+    facts = [source.sha256(film), length, start, _captions(episode)]
+    arrays = actions.values, np.where(actions.known, 1, 0), actions.rewards
+    return hashlib.sha256(repr([*facts, *(values.tolist() for values in arrays)]).encode()).hexdigest()
 
 
 def _read(folder: Path) -> _Source:
@@ -148,7 +195,7 @@ def _column(table: Any, name: str) -> Shaped[np.ndarray, "t *d"]:
     return values.reshape(len(values), -1) if is_vector else values.reshape(len(values))
 
 
-def _write(out: Path, source: _Source, episode: Mapping[str, Any]) -> dict[str, Any]:
+def _write(out: Path, source: _Source, episode: Mapping[str, Any], content: str) -> dict[str, Any]:
     """Write the clip of an episode and return its row of the manifest."""
     index, length, first, start = _span(source.camera, episode)
     fps = float(source.info["fps"])
@@ -159,7 +206,7 @@ def _write(out: Path, source: _Source, episode: Mapping[str, Any]) -> dict[str, 
     key = f"{index // 1000:04d}/episode-{index:06d}"
     (out / key).parent.mkdir(exist_ok=True)
     actions = _actions(source, first, length)
-    more = {"episode": index, "frames": length}
+    more = {"episode": index, "frames": length, "content": content}
     return write_clip(
         out, index, key, Rendered(frames, record, actions=actions), fps, record, more, film if alone else None
     )
@@ -175,14 +222,19 @@ def _frames(film: Path, start: float, length: int, fps: float) -> Frames:
 
 
 def _captions(episode: Mapping[str, Any]) -> dict[str, list[str]]:
-    if episode.get("captions"):  # of our own exports
-        try:
-            found = json.loads(episode["captions"])
-            return {str(level): list(map(str, texts)) for level, texts in found.items()}
-        except (ValueError, TypeError, AttributeError) as problem:
-            raise FileProblem(f"the column captions holds no lists of texts by their level ({problem})") from problem
     tasks = [str(task) for task in episode.get("tasks") or () if str(task).strip()]
-    return {"sentence": tasks} if tasks else {}
+    if not episode.get("captions"):  # those of our own exports
+        return {"sentence": tasks} if tasks else {}
+    try:
+        found = {str(level): list(map(str, texts)) for level, texts in json.loads(episode["captions"]).items()}
+    except (ValueError, TypeError, AttributeError) as problem:
+        raise FileProblem(f"the column captions holds no lists of texts by their level ({problem})") from problem
+    if tasks != [text for text in (main_caption(found),) if text.strip()]:
+        raise FileProblem(
+            f"its tasks {tasks} are not its main caption '{main_caption(found)}'; delete the column captions of the "
+            "episodes if tasks were edited"
+        )
+    return found
 
 
 def _actions(source: _Source, first: int, length: int) -> Actions:
@@ -192,6 +244,13 @@ def _actions(source: _Source, first: int, length: int) -> Actions:
         raise FileProblem(f"rows {first} to {first + length} are not all there")
     if all(name in rows for name in OURS):
         values, known, rewards = (rows[name] for name in OURS)
+        contradicts = (rows[ACTION][:-1] != values[1:]).any(axis=1) & known[1:].astype(bool)
+        if contradicts.any():
+            at = int(contradicts.argmax())
+            raise FileProblem(
+                f"row {first + at}: its {ACTION} {rows[ACTION][at].tolist()} is not the {OURS[0]} of the row after it, "
+                f"{values[at + 1].tolist()}; delete the columns {', '.join(OURS)} if {ACTION} was edited"
+            )
         return Actions(source.schema.check(values), known.astype(bool), rewards.astype(np.float32))
     values = np.concatenate([rows[ACTION][:1], rows[ACTION][:-1]])
     rewards = np.concatenate([[0.0], rows["next.reward"][:-1]]) if "next.reward" in rows else np.zeros(length)

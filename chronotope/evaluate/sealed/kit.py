@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from chronotope.errors import FileProblem, UsageError
+from chronotope.errors import FileProblem, UsageError, suggest
 from chronotope.evaluate.documents import check_document, parse_json, read_document, read_rows
 from chronotope.evaluate.suite import read_cases
 from chronotope.storage import json_text, write_atomically, write_folder, write_json
@@ -46,6 +46,7 @@ __all__ = [
 
 FORMAT = "chronotope sealed kit 1"
 KEY_FORMAT = "chronotope key of a sealed kit 1"
+LINE = ("prompt", "width", "height", "num_frames", "fps", "seed", "file", "inputs")  # fields of a line without a spec
 PAD = 1024  # bytes: plain texts are padded to multiples of it, so that their lengths say little
 README = Path(__file__).with_name("README.md")
 
@@ -149,6 +150,8 @@ def read_prompts(path: Path) -> list[dict[str, Any]]:
     rows = []
     for where, row in read_rows(path, "prompt"):
         check_document(row, "sealed_row", f"{where} cannot be sealed:")
+        if "spec" not in row and (unknown := sorted(row.keys() - LINE)):
+            raise FileProblem(f"{where} has the unknown field '{unknown[0]}'. {suggest(unknown[0], LINE)}")
         if "inputs" in row:
             raise FileProblem(f"{where} has inputs beside its words; seal the prompts of a task of words alone")
         rows.append(row)

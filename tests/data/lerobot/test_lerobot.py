@@ -102,6 +102,52 @@ def test_a_round_trip_loses_nothing(tmp_path: Path, name: str) -> None:
     assert import_lerobot(tmp_path / "robot", tmp_path / "back").new == 0
 
 
+def edited(file: Path, **columns: Any) -> None:
+    """Write a table anew, with functions of the lists of some columns, or without those of None."""
+    table = parquet.read_table(file)
+    for name, change in columns.items():
+        index = table.schema.get_field_index(name.replace("_DOT_", "."))
+        field, values = table.schema.field(index), table.column(index).to_pylist()
+        table = table.remove_column(index)
+        if change:
+            table = table.add_column(index, field, pyarrow.array(change(values), field.type))
+    parquet.write_table(table, file)
+
+
+def test_the_same_command_again_follows_the_dataset(tmp_path: Path) -> None:
+    """An update gives what a new import gives: other actions, captions, videos, and episodes that are gone."""
+    robot, out = tmp_path / "robot", tmp_path / "back"
+    export_lerobot(read_dataset(dataset(tmp_path / "source", SCHEMAS["discrete"])), robot)
+    import_lerobot(robot, out)
+    data, episodes = next(robot.glob("data/*/*.parquet")), next(robot.glob("meta/episodes/*/*.parquet"))
+    columns = ("previous.action", "previous.known", "previous.reward")
+
+    edited(data, action=lambda values: [2 - value for value in values])
+    contradicting = import_lerobot(robot, out)
+    assert (contradicting.changed, len(contradicting.left_out), contradicting.clips) == (0, 3, 3)
+    assert "is not the previous.action of the row after it" in contradicting.left_out[0].reason
+
+    edited(data, **{name.replace(".", "_DOT_"): None for name in columns})
+    found = import_lerobot(robot, out)
+    assert (found.new, found.changed, found.gone, found.left_out) == (0, 3, 0, ())
+
+    edited(episodes, tasks=lambda values: [["a hand waves"], *values[1:]])
+    assert (
+        "are not its main caption 'bar 0'; delete the column captions" in import_lerobot(robot, out).left_out[0].reason
+    )
+    edited(episodes, captions=None)
+    assert import_lerobot(robot, out).changed >= 1
+
+    parquet.write_table(parquet.read_table(episodes).slice(0, 2), episodes)
+    found = import_lerobot(robot, out)
+    assert (found.clips, found.changed, found.gone) == (2, 0, 1) and not list(out.rglob("episode-000002*"))
+    import_lerobot(robot, tmp_path / "new")
+    assert [path.read_bytes() for path in sorted(out.rglob("*episode*"))] == [
+        path.read_bytes() for path in sorted((tmp_path / "new").rglob("*episode*"))
+    ]
+    assert not [finding for finding in audit_dataset(out) if finding.serious]
+
+
 def test_an_export_has_the_documented_layout(tmp_path: Path) -> None:
     """Rows, paths, and the frame to which an action belongs: the one on which it is done."""
     schema = SCHEMAS["continuous"]
