@@ -225,7 +225,7 @@ def _probed(clips: Sequence[Clip], split: str, rights: Mapping[str, str], progre
     return items
 
 
-def main_caption(captions: Captions) -> str:
+def main_caption(captions: Mapping[str, Sequence[str]]) -> str:
     """Return the caption for programs that take one: the first sentence, else the first text; "" where there is none.
 
     A story is returned in one line.
