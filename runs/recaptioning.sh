@@ -4,6 +4,8 @@
 # 95 % true descriptive ones. Takes about an hour on one CPU core.
 #
 #     bash runs/recaptioning.sh [FOLDER]     writes to FOLDER (default: out/recaptioning); run it again to continue
+#
+# The tables are of SPECS=40, and SEED=1 in another folder is the second seed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PATH="$PWD/.venv/bin:$PATH"
@@ -25,10 +27,10 @@ none="captions.sentence=0 captions.story=0"
 for share in 0 50 95 100; do
     rest=$((100 - share))
     chronotope train dit --preset tiny --data "$out/latents" --autoencoder small --out "$out/descriptive-$share" \
-        --set train.steps="${STEPS:-960}" $none captions.paragraph=0 captions.tags=$rest captions.descriptive=$share
+        --set seed="${SEED:-0}" train.steps="${STEPS:-960}" $none captions.paragraph=0 captions.tags=$rest captions.descriptive=$share
 done
 chronotope train dit --preset tiny --data "$out/latents" --autoencoder small --out "$out/true-95" \
-    --set train.steps="${STEPS:-960}" $none captions.descriptive=0 captions.tags=5 captions.paragraph=95
+    --set seed="${SEED:-0}" train.steps="${STEPS:-960}" $none captions.descriptive=0 captions.tags=5 captions.paragraph=95
 
 # 3. The same held-out specs and seeds for all, from short and from descriptive prompts.
 python runs/recaptioning.py "$out"/descriptive-* "$out/true-95" --count "${SPECS:-120}" --out "$out"
