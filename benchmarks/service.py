@@ -26,6 +26,7 @@ import threading
 import time
 import urllib.error
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -135,14 +136,14 @@ def batch(folder: Path) -> dict[str, Any]:
             server.wait(call(server.url, "POST", "/v1/generations", order(0))[2]["id"])
         for turn in range(ROUNDS):
             for size, server in servers.items():
-                spent, began = _spent(server), time.perf_counter()
+                spent, began = _spent(server.workers()), time.perf_counter()
                 seeds = range(BATCH * turn, BATCH * (turn + 1))
                 names = [call(server.url, "POST", "/v1/generations", order(seed))[2]["id"] for seed in seeds]
                 for name in names:
                     assert server.wait(name, 600)["status"] == "completed"
                     first[size] += [time.perf_counter() - began] if name == names[0] else []
                 seconds[size].append(time.perf_counter() - began)
-                cpu[size].append(_spent(server) - spent)
+                cpu[size].append(_spent(server.workers()) - spent)
                 say(f"batch {size}: {BATCH / seconds[size][-1]:.3f} jobs a second, {cpu[size][-1] / BATCH:.2f} s a job")
         hashes = [_hashes(folder / f"jobs{size}") for size in servers]
     finally:
@@ -162,10 +163,10 @@ def batch(folder: Path) -> dict[str, Any]:
     }
 
 
-def _spent(server: Program) -> float:
-    """Return the processor seconds of the workers of a server."""
+def _spent(processes: Sequence[int]) -> float:
+    """Return the processor seconds of some processes."""
     ticks = 0
-    for number in server.workers():
+    for number in processes:
         fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
         ticks += int(fields[11]) + int(fields[12])
     return ticks / os.sysconf("SC_CLK_TCK")
@@ -327,12 +328,13 @@ def load(folder: Path, minutes: float, count: int = 64) -> dict[str, Any]:
             time.sleep(chance.uniform(0, 2 * pause))
 
     threads = [threading.Thread(target=ask, args=(number,)) for number in range(count)]
-    memory = [_memory(server)]
+    memory, spent = [_memory(server)], _spent([server.process.pid])
     for thread in threads:
         thread.start()
     while any(thread.is_alive() for thread in threads):
         time.sleep(5)
         memory.append(_memory(server))
+    spent = _spent([server.process.pid]) - spent
     server.stop()
     taken.sort()
     return {
@@ -341,6 +343,7 @@ def load(folder: Path, minutes: float, count: int = 64) -> dict[str, Any]:
         "minutes": minutes,
         "statuses": {str(status): number for status, number in sorted(statuses.items())},
         "submit_ms": {"median": round(taken[len(taken) // 2], 1), "p99": round(taken[int(0.99 * len(taken))], 1)},
+        "server_cpu_ms_a_request": round(1000 * spent / len(taken), 1),  # with its part in the jobs that are done
         "server_megabytes": {"first": memory[0], "after_a_quarter": memory[len(memory) // 4], "last": memory[-1]},
     }
 

@@ -92,6 +92,7 @@ def gallery(browser: Any, server: Program) -> None:
     visit.click("a blue car drives to the right by the sea")
     visit.page.get_by_role("button", name=PROMPT).first.click()
     wait_for(lambda: visit.page.locator(".stage img").count() == 1)
+    wait_for(lambda: call(server.url, "GET", f"/v1/generations/{names[0]}")[2]["step"] > 40)  # it can be recognised
     keep(visit, "queue")
     for name in names[::-1]:
         call(server.url, "DELETE", f"/v1/generations/{name}")
