@@ -24,6 +24,7 @@ from chronotope.serve.service import Service
 from tests.cli.models import run, save_run
 from tests.safety import closed
 from tests.safety.closed import (
+    BODIES,
     FAULTS,
     INPUTS,
     LAYERS,
@@ -32,6 +33,7 @@ from tests.safety.closed import (
     failing,
     has_inputs,
     is_complete,
+    order,
     refusals,
 )
 from tests.serve.asking import asked
