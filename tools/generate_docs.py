@@ -46,6 +46,13 @@ def command_line() -> str:
     return "\n".join(f"## {path}\n\n```\n{text.rstrip()}\n```\n" for path, text in helps(chronotope))
 
 
+def protocol() -> str:
+    """Return the page that every sealed kit holds, without its title."""
+    from chronotope.evaluate.sealed.kit import README
+
+    return README.read_text(encoding="utf-8").partition("\n")[2].strip()
+
+
 PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"results": headline},
     "chronotope/weights/small/README.md": {"standard": standard},
@@ -60,6 +67,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "docs/train.md": {"presets": presets},
     "docs/captions.md": {"captions": captions, "doubts": doubts, "bias": bias},
     "docs/evaluation/results.md": {"suites": suites},
+    "docs/evaluation/sealed.md": {"protocol": protocol},
 }
 
 

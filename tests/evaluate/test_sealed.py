@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
+import re
+import shutil
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -18,9 +23,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from benchmarks.sealed_kit import PROMPTS, TAMPERINGS, NumberedModel, make_run, refused
+from benchmarks.sealed_kit import PROMPTS, TAMPERINGS, NumberedModel, all_made_anew, make_run, refused
 from chronotope.errors import FileProblem, UsageError
 from chronotope.evaluate.ledger import Ledger
+from chronotope.evaluate.sealed import standalone
 from chronotope.evaluate.sealed.adapter import FolderAdapter, NoOutputError, ServiceAdapter, find_adapter
 from chronotope.evaluate.sealed.kit import read_key, read_kit, sign
 from chronotope.evaluate.sealed.run import check_run, run_kit
@@ -30,11 +36,48 @@ from chronotope.storage import read_json, write_json
 from tests.cli.models import answer, run
 from tests.cli.models import refused as refused_by_program
 
+ROOT = Path(__file__).resolve().parent.parent.parent
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The folders of a kit and of a run of it."""
     return make_run(tmp_path_factory.mktemp("sealed"))
+
+
+def _checked_alone(kit: Path, folder: Path, *published: str) -> subprocess.CompletedProcess[str]:
+    """What the kit's own script says, run where this program cannot be imported."""
+    command = [sys.executable, "-I", kit / "check.py", kit, folder, *published]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
+
+
+def test_the_script_of_a_kit_checks_a_run_alone(made: tuple[Path, Path]) -> None:
+    kit, folder = made
+    assert not re.search(r"^\s*(from|import) chronotope", (kit / "check.py").read_text(), re.MULTILINE)
+    found = _checked_alone(kit, folder, read_kit(kit).fingerprint, Ledger(folder / "ledger.jsonl").head)
+    assert found.returncode == 0, found.stderr
+    assert [line.rpartition("  ")[2] for line in found.stdout.splitlines()] == list(PROMPTS)
+    assert "failed, it has no trees" in found.stdout and "no published hash" not in found.stdout
+    wrong = _checked_alone(kit, folder, "0" * 64)
+    assert wrong.returncode == 1 and "neither the kit nor the run has the hash" in wrong.stderr
+
+
+@pytest.mark.parametrize("tamper", TAMPERINGS, ids=lambda tamper: tamper.__name__)
+def test_the_script_of_a_kit_refuses_every_tampering(
+    tamper: Callable[..., None], made: tuple[Path, Path], tmp_path: Path
+) -> None:
+    kit, folder = (Path(shutil.copytree(source, tmp_path / source.name)) for source in made)
+    published = [read_kit(kit).fingerprint] if tamper is all_made_anew else []
+    assert len(standalone.check(kit, folder, published)) == len(PROMPTS)
+    tamper(random.Random(0), kit, folder)
+    with pytest.raises((standalone.DoesNotFitError, KeyError, ValueError, OSError)):
+        standalone.check(kit, folder, published)
+
+
+def test_the_documentation_quotes_the_page_of_a_kit(made: tuple[Path, Path]) -> None:
+    page = (ROOT / "docs" / "evaluation" / "sealed.md").read_text(encoding="utf-8")
+    text = (made[0] / "README.md").read_text(encoding="utf-8")
+    assert text.partition("\n")[2].strip() in page, "stale: run `make docs`"
 
 
 def test_every_tampering_is_refused(tmp_path: Path) -> None:
@@ -49,7 +92,7 @@ def test_a_kit_shows_no_prompt_and_lengths_say_little(made: tuple[Path, Path]) -
     for prompt in PROMPTS:
         assert prompt not in text and prompt.encode().hex() not in text
     assert len({len(item["sealed"]) for item in found["items"]}) == 1
-    assert sorted(path.name for path in kit.iterdir()) == ["README.md", "kit.json"]
+    assert sorted(path.name for path in kit.iterdir()) == ["README.md", "check.py", "kit.json"]
     assert (kit.parent / "kit.key").stat().st_mode & 0o077 == 0
 
 
@@ -187,6 +230,11 @@ class _Wire(BaseHTTPRequestHandler):
         if "forbidden" in fields["prompt"]:
             self._send(400, b'{"error": {"message": "policy"}}')
             return
+        if self.path == "/v1/images/generations":
+            self._send(
+                200, b'{"data": []}' if "nothing" in fields["prompt"] else b'{"data": [{"b64_json": "cGljdHVyZQ=="}]}'
+            )
+            return
         self._send(200, b'{"id": "video_1", "status": "queued"}')
 
     def do_GET(self) -> None:
@@ -215,6 +263,12 @@ def test_a_service_is_asked_in_the_words_of_the_video_wire(wire: str, monkeypatc
     assert _Wire.asked == [expected]
     with pytest.raises(NoOutputError, match="refused with status 400"):
         adapter.make({"prompt": "forbidden", "file": "0001.mp4"})
+    picture = {"prompt": "a ball", "file": "0002.png", "width": 64, "height": 48, "num_frames": 1, "fps": 8, "seed": 3}
+    assert adapter.make(picture) == b"picture"
+    asked = {name: value for name, value in _Wire.asked[-1].items() if name != "token"}
+    assert asked == {"prompt": "a ball", "size": "64x48", "seed": 3}
+    with pytest.raises(NoOutputError, match="without a picture"):
+        adapter.make({**picture, "prompt": "nothing"})
     with pytest.raises(FileProblem, match="no service answers"):
         ServiceAdapter("http://127.0.0.1:9", 1.0).make({"prompt": "a ball", "file": "0001.mp4"})
     with pytest.raises(UsageError, match="looks like"):

@@ -89,7 +89,8 @@ def seal(prompts: Path, out: Path, key: Path | None, as_json: bool) -> None:
 
     PROMPTS is a file of JSON lines, each with a "prompt", and if wanted "width", "height", "num_frames", "fps" and
     "seed"; outputs for the lines of a plan, by `chronotope evaluate --plan`, are judged as well. The kit has the
-    encrypted prompts and README.md, which explains the protocol to whoever runs the model. Publish the hash that is
+    encrypted prompts, README.md, which explains the protocol to whoever runs the model, and check.py, which checks a
+    run without this program. Publish the hash that is
     printed, and ask a model with `chronotope evaluate --sealed DIR --adapter FOLDER_OR_URL`.
     """
     from chronotope.cli.safety.sealed import seal_prompts

@@ -1,11 +1,13 @@
 """A model behind a folder of files or an HTTP API: a request goes in, the bytes of one output come out.
 
 The folder is shared with whoever runs the model: a request appears as requests/ID.json, its output is awaited as
-outputs/ID.mp4. The API is that of POST /v1/videos, which `chronotope serve` and others speak.
+outputs/ID.mp4. The API is that of POST /v1/videos, and of POST /v1/images/generations for a prompt of one frame, which
+`chronotope serve` and others speak.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import time
@@ -102,7 +104,7 @@ class FolderAdapter:
 
 
 class ServiceAdapter:
-    """A model behind the calls of /v1/videos; a request that it refuses (status 4xx) counts as failed."""
+    """A model behind the calls of /v1/videos and /v1/images; a request that it refuses (status 4xx) counts as failed."""
 
     def __init__(self, url: str, timeout: float, token: str | None = None) -> None:
         if not urlsplit(url).hostname:
@@ -113,7 +115,7 @@ class ServiceAdapter:
     def make(self, request: Mapping[str, Any]) -> bytes:
         """Order a video, wait for it, and download it."""
         if request["file"].endswith(".png"):
-            raise NoOutputError("the calls of /v1/videos make no pictures")
+            return self._picture(request)
         until = time.monotonic() + self.timeout
         job = self._json("POST", "/v1/videos", _fields(request))
         name = job.get("id")
@@ -129,22 +131,35 @@ class ServiceAdapter:
             job = self._json("GET", path)
         return self._call("GET", f"{path}/content")
 
+    def _picture(self, request: Mapping[str, Any]) -> bytes:
+        """Ask for one picture, which comes in the answer."""
+        wanted = {name: value for name, value in _fields(request).items() if name in ("prompt", "size", "seed")}
+        found = self._json("POST", "/v1/images/generations", wanted, self.timeout)
+        try:
+            return base64.b64decode(found["data"][0]["b64_json"], validate=True)
+        except (KeyError, IndexError, TypeError, ValueError):
+            raise NoOutputError("the service answered without a picture in data[0].b64_json") from None
+
     def receipt(self, receipt: Mapping[str, Any]) -> None:
         """Send nothing: the calls of /v1/videos have no place for it."""
 
-    def _json(self, method: str, path: str, fields: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def _json(
+        self, method: str, path: str, fields: Mapping[str, Any] | None = None, seconds: float = ANSWER_SECONDS
+    ) -> dict[str, Any]:
         try:
-            found = parse_json(self._call(method, path, fields))
+            found = parse_json(self._call(method, path, fields, seconds))
         except ValueError as problem:
             raise NoOutputError(f"the service answered with what is no JSON ({problem})") from problem
         return found if isinstance(found, dict) else {}
 
-    def _call(self, method: str, path: str, fields: Mapping[str, Any] | None = None) -> bytes:
+    def _call(
+        self, method: str, path: str, fields: Mapping[str, Any] | None = None, seconds: float = ANSWER_SECONDS
+    ) -> bytes:
         body = None if fields is None else json.dumps(fields).encode()
         headers = {**self._headers, **({"Content-Type": "application/json"} if body else {})}
         request = urllib.request.Request(self.url.rstrip("/") + path, body, headers, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as answer:
+            with urllib.request.urlopen(request, timeout=seconds) as answer:
                 content: bytes = answer.read(MOST_BYTES + 1)
         except urllib.error.HTTPError as problem:
             with problem:

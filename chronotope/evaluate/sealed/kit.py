@@ -2,7 +2,7 @@
 
 Each prompt is encrypted with a key of its own (AES-256-GCM, keys by HKDF-SHA256), and the SHA-256 of its plain text,
 which holds a random salt, is published: it hides the prompt and binds the holder to it. README.md beside this module
-describes every format; a kit holds a copy.
+describes every format; a kit holds a copy, and standalone.py as check.py.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from chronotope.evaluate.suite import read_cases
 from chronotope.storage import json_text, write_atomically, write_folder, write_json
 
 __all__ = [
+    "CHECK",
     "README",
     "Item",
     "Key",
@@ -48,7 +49,7 @@ FORMAT = "chronotope sealed kit 1"
 KEY_FORMAT = "chronotope key of a sealed kit 1"
 LINE = ("prompt", "width", "height", "num_frames", "fps", "seed", "file", "inputs")  # fields of a line without a spec
 PAD = 1024  # bytes: plain texts are padded to multiples of it, so that their lengths say little
-README = Path(__file__).with_name("README.md")
+README, CHECK = Path(__file__).with_name("README.md"), Path(__file__).with_name("standalone.py")
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,7 @@ def seal_file(prompts: Path, out: Path, key: Path) -> Kit:
     def fill(folder: Path) -> None:
         write_json(folder / "kit.json", document)
         write_atomically(folder / "README.md", README.read_bytes())
+        write_atomically(folder / "check.py", CHECK.read_bytes())
 
     write_folder(out, fill)
     return read_kit(out)
