@@ -78,8 +78,7 @@ def sample(
     level = canvas.level.reshape(-1, 1)
     rest = torch.zeros_like(level) if canvas.rest is None else canvas.rest.reshape(-1, 1)
     start = interpolate(flow.path, known, noise, level).to(device)
-    level, rest = level.to(device), rest.to(device)
-    deviation = torch.tensor(flow.deviation).to(device)
+    level, rest, deviation = (each.to(device) for each in (level, rest, torch.tensor(flow.deviation)))
     times = schedule(sampling.num_steps, flow.shift)  # on the host, where the clock is read
 
     rows, row = rows_of(level.view(canvas.level.shape), rest.view(canvas.level.shape))
