@@ -358,7 +358,7 @@ STEPS = click.IntRange(1, 1000)  # as `request.NUM_STEPS`
 # Options of several commands
 
 FILE = click.Path(path_type=Path)
-PRESETS = "tiny, small or world; base and medium, for GPUs, were never trained; large, xlarge: shapes for --dry-run"
+PRESETS = "tiny, small or world; base and medium, for GPUs, were never trained; large and xlarge are shapes only"
 
 option = functools.partial(click.option, cls=Option)
 MODEL = option(

@@ -7,6 +7,7 @@ import torch
 from chronotope.data.captions import captions_of
 from chronotope.errors import FileProblem, UsageError
 from chronotope.generate import memory, pipeline
+from chronotope.generate.decoding import decode
 from chronotope.generate.layout import dissolve
 from chronotope.generate.pipeline import Generator
 from chronotope.prompt import read_prompts, read_story
@@ -128,10 +129,10 @@ def test_a_loop_without_inputs_has_no_first_slice(generator):
     canvas = generator.plan(Request(read_prompts("a red ball"), Inputs("loop"), 32, 48, 16, 8.0)).canvas
     latents = np.random.default_rng(0).normal(size=canvas.known.shape).astype(np.float32)
     frames, turned = (
-        torch.cat(list(generator._decode(torch.from_numpy(np.roll(latents, turn, axis=0)), canvas))).numpy()
+        torch.cat(list(decode(generator.networks[0], torch.from_numpy(np.roll(latents, turn, axis=0)), canvas, 0.1)))
         for turn in (0, 1)
     )
-    assert np.array_equal(np.roll(frames, 4, axis=0), turned)
+    assert np.array_equal(np.roll(frames.numpy(), 4, axis=0), turned.numpy())
 
 
 def test_a_clip_and_a_picture_become_loops(generator):

@@ -32,7 +32,7 @@ class Rows(click.ParamType):
     examples="""
     chronotope bench
     chronotope bench --against diffusers
-    chronotope bench --against diffusers --rows training,memory --json > training.json
+    chronotope bench --against diffusers --rows training,memory --json
     chronotope bench --against diffusers --rows autoencoder --full --rounds 9
     """,
 )
