@@ -218,7 +218,8 @@ class DiT(nn.Module):
         if isinstance(self.text.embedding, nn.Embedding):
             nn.init.normal_(self.text.embedding.weight)
         if self.config.reach:
-            nn.init.zeros_(self.continuation.filters.weight)
+            nn.init.zeros_(self.continuation.places.weight)
+            nn.init.zeros_(self.continuation.gains.weight)
         for module in (
             self.modulation,
             self.final_modulation,

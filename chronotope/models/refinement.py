@@ -97,9 +97,10 @@ class Refinement(nn.Module):
 class Continuation(nn.Module):
     """Bring the latents of the slice before each slice to its input and its output, under the slice-causal mask.
 
-    The input of a token holds the latents at its patch and up to `reach` latents around it. Its output moves them: each
-    token predicts a filter of `2 reach + 1` latents a side for each of its latents (De Brabandere et al. 2016, arXiv
-    1605.09673), so that a shift of the picture is a choice of the place from which a latent comes.
+    The input of a token holds the latents at its patch and up to `reach` latents around it. Its output moves them: for
+    each of its latents a token predicts from which of `(2 reach + 1)^2` places it comes, or from none, as shares that
+    sum to 1 (Finn et al. 2016, arXiv 1605.07157), so that a shift of the picture is one choice. The gain of each value
+    depends on the noise level.
     """
 
     def __init__(self, width: int, channels: int, patch_size: tuple[int, int, int], reach: int) -> None:
@@ -107,23 +108,27 @@ class Continuation(nn.Module):
         self.patch_size, self.reach, (rows, columns) = patch_size, reach, patch_size[1:]
         kernel = (rows + 2 * reach, columns + 2 * reach)
         self.gather = nn.Conv2d(channels, width, kernel, stride=(rows, columns), padding=reach, bias=False)
-        self.filters = Linear(width, rows * columns * (2 * reach + 1) ** 2, bias=False)
+        self.places = Linear(width, rows * columns * ((2 * reach + 1) ** 2 + 1), bias=False)
+        self.gains = Linear(width, rows * columns * channels, bias=False)
 
     def inputs(self, before: Sequence[Float[Tensor, "_ c _ _"]]) -> Float[Tensor, "v d"]:
         """Return what the input of every token holds of the slice before its own."""
-        return torch.cat([self.gather(latents).flatten(2).transpose(1, 2).flatten(0, 1) for latents in before])
+        dtype = self.gather.weight.dtype
+        read = [self.gather(latents.to(dtype)).flatten(2).transpose(1, 2).flatten(0, 1) for latents in before]
+        return torch.cat(read)
 
     def outputs(
         self, tokens: Float[Tensor, "v d"], before: Sequence[Float[Tensor, "_ c _ _"]], grids: tuple[Grid, ...]
     ) -> Float[Tensor, "v p"]:
-        """Return the latents of the slice before, filtered as every token asks."""
-        filters, found = self.filters(tokens).split([grid.tokens for grid in grids]), list[Tensor]()
-        for weights, latents, grid in zip(filters, before, grids, strict=True):
-            around = F.unfold(latents, 2 * self.reach + 1, padding=self.reach)
-            of_each = unpatchify(weights, self.patch_size, grid.rows, grid.columns).flatten(2)
-            moved = (around.unflatten(1, (latents.shape[1], -1)) * of_each[:, None]).sum(dim=2)
+        """Return what the latents of the slice before, moved as every token asks, add to the output."""
+        found = list[Tensor]()
+        places = self.places(tokens).float().split([grid.tokens for grid in grids])
+        for logits, latents, grid in zip(places, before, grids, strict=True):
+            around = F.unfold(latents, 2 * self.reach + 1, padding=self.reach).unflatten(1, (latents.shape[1], -1))
+            shares = unpatchify(logits, self.patch_size, grid.rows, grid.columns).softmax(dim=1)[:, :-1].flatten(2)
+            moved = (around * shares[:, None]).sum(dim=2)
             found.append(patchify(moved.view_as(latents), self.patch_size))
-        return torch.cat(found)
+        return (self.gains(tokens) - 1) * torch.cat(found)  # a velocity leads away from clean latents
 
 
 def slices_before(

@@ -27,7 +27,8 @@ def network(memory: int, reach: int = 0) -> DiT:
         nn.init.normal_(module.weight, std=0.1)
     nn.init.normal_(made.seams.gather_in_time.weight, std=0.1)
     if reach:
-        nn.init.normal_(made.continuation.filters.weight, std=0.1)
+        nn.init.normal_(made.continuation.places.weight, std=0.1)
+        nn.init.normal_(made.continuation.gains.weight, std=0.1)
     return made
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import weakref
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -84,6 +85,8 @@ class Game:
 
         self.width, self.height, self.over = width, height, False
         game: Any = vizdoom.DoomGame()
+        settings = tempfile.TemporaryDirectory(prefix="chronotope-doom-")  # otherwise it writes to the working directory
+        game.set_doom_config_path(str(Path(settings.name) / "vizdoom.ini"))
         game.set_doom_game_path(str(Path(vizdoom.__file__).with_name("freedoom2.wad")))
         game.set_doom_map(map)
         columns, rows = _resolution(width, height)
@@ -101,7 +104,7 @@ class Game:
         game.set_mode(vizdoom.Mode.PLAYER)
         game.set_seed(seed)
         game.init()
-        weakref.finalize(self, game.close)
+        self._finalizer = weakref.finalize(self, _close, game, settings)
         game.make_action([0.0] * len(BUTTONS), LATE)
         self._game = game
         self._last = game.get_state()
@@ -143,6 +146,11 @@ class Game:
             for each in (last.depth_buffer, numbers[last.labels_buffer])
         )
         return Seen(picture.astype(np.uint8), depth.astype(np.uint8), labels.astype(np.uint8), tuple(things))
+
+
+def _close(game: Any, settings: tempfile.TemporaryDirectory[str]) -> None:
+    game.close()
+    settings.cleanup()
 
 
 def _thing(label: Any, box: tuple[int, int, int, int]) -> Thing:
