@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from chronotope.worlds.language import Choices, capitalised, distinct_wordings, 
 
 __all__ = ["captions", "facts", "prompt", "read_facts", "vocabulary"]
 
+Meaning = TypeVar("Meaning")
 PLAYER = ("the player", "a soldier", "the soldier")
 STYLES = ("in a first-person shooter", "in a game in first person", "in a maze seen in first person")
 WORDS: dict[tuple[str, str], tuple[str, ...]] = {
@@ -165,9 +167,9 @@ def read_facts(caption: str) -> frozenset[Fact]:
     return frozenset(found)
 
 
-def _take(text: str, phrases: list[tuple[str, object]]) -> tuple[list[tuple[int, object]], str]:  # type: ignore[type-arg]
+def _take(text: str, phrases: list[tuple[str, Meaning]]) -> tuple[list[tuple[int, Meaning]], str]:
     """Return the ends and the meanings of all phrases in a text, and the text with spaces in their place."""
-    found: list[tuple[int, object]] = []
+    found: list[tuple[int, Meaning]] = []
     for phrase, meaning in phrases:
         pattern = re.compile(rf"\b{re.escape(phrase)}\b")
         found += [(match.end(), meaning) for match in pattern.finditer(text)]
@@ -175,18 +177,22 @@ def _take(text: str, phrases: list[tuple[str, object]]) -> tuple[list[tuple[int,
     return found, text
 
 
-def _longest_first(rows: Iterator[tuple[str, object]]) -> list[tuple[str, object]]:  # type: ignore[type-arg]
+def _longest_first(rows: Iterable[tuple[str, Meaning]]) -> list[tuple[str, Meaning]]:
     return sorted(rows, key=lambda row: -len(row[0]))
+
+
+def _same(phrase: str) -> str:
+    return phrase
 
 
 _PHRASES = _longest_first(
     (form(phrase), (deed, finite))
     for deed, words in WORDS.items()
     for phrase in words
-    for form, finite in ((str, True), (gerund, False))
+    for form, finite in ((_same, True), (gerund, False))
 )
 _LIGHTS = _longest_first((phrase, light) for light, words in LIGHTS.items() for phrase in words if phrase)
-_NOUNS = _longest_first((noun, words[0]) for words in set(NOUNS.values()) for noun in words)
+_NOUNS = _longest_first((noun, words[0]) for words in dict.fromkeys(NOUNS.values()) for noun in words)
 
 
 def vocabulary() -> dict[str, tuple[str, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import weakref
 from dataclasses import dataclass
@@ -85,8 +86,6 @@ class Game:
 
         self.width, self.height, self.over = width, height, False
         game: Any = vizdoom.DoomGame()
-        settings = tempfile.TemporaryDirectory(prefix="chronotope-doom-")  # otherwise it writes to the working directory
-        game.set_doom_config_path(str(Path(settings.name) / "vizdoom.ini"))
         game.set_doom_game_path(str(Path(vizdoom.__file__).with_name("freedoom2.wad")))
         game.set_doom_map(map)
         columns, rows = _resolution(width, height)
@@ -103,8 +102,11 @@ class Game:
         game.set_sound_enabled(False)
         game.set_mode(vizdoom.Mode.PLAYER)
         game.set_seed(seed)
-        game.init()
-        self._finalizer = weakref.finalize(self, _close, game, settings)
+        # it writes its settings, and what it computes of a map, to the directory in which it is started
+        scratch = tempfile.TemporaryDirectory(prefix="chronotope-doom-")
+        with contextlib.chdir(scratch.name):
+            game.init()
+        weakref.finalize(self, _close, game, scratch)
         game.make_action([0.0] * len(BUTTONS), LATE)
         self._game = game
         self._last = game.get_state()
@@ -148,9 +150,9 @@ class Game:
         return Seen(picture.astype(np.uint8), depth.astype(np.uint8), labels.astype(np.uint8), tuple(things))
 
 
-def _close(game: Any, settings: tempfile.TemporaryDirectory[str]) -> None:
+def _close(game: Any, scratch: tempfile.TemporaryDirectory[str]) -> None:
     game.close()
-    settings.cleanup()
+    scratch.cleanup()
 
 
 def _thing(label: Any, box: tuple[int, int, int, int]) -> Thing:

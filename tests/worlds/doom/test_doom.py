@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -34,8 +35,12 @@ def sampled() -> DoomSpec:
     return sample_doom(4_000_002, DoomScope(picture_share=0.0, lengths=(16,), latest=80), "heldout")
 
 
-def test_the_same_spec_shows_the_same_clip_and_the_same_events_at_any_size() -> None:
+def test_the_same_spec_shows_the_same_clip_and_the_same_events_at_any_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     first, again = simulate(TURN), play(TURN, TURN.actions)
+    assert not list(tmp_path.iterdir())  # ViZDoom would write its settings there
     assert np.array_equal(first.frames, again.frames)
     assert first.states == again.states
     larger = play(dataclasses.replace(TURN, width=160, height=120), TURN.actions)
