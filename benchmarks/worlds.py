@@ -2,8 +2,10 @@
 
     python -m benchmarks.worlds RUN CLIPS [--clips 12] [--frames 16] [--json FILE] [--sheet FILE.png]
 
-A step follows real frames; "copy last" repeats the last of them. A session is begun from the first frame of a clip and
-stepped with its actions. delta-PSNR is the PSNR over the pixels that changed in the real clip since the frame before.
+A step follows real frames; "copy last" repeats the last of them, "another action" is the model's step under an action
+that was not done: a model that ignores actions does not differ from it. A session is begun from the first frame of a
+clip and stepped with its actions. "Shift rule" is a baseline without a model: a move shifts the last frame by a cell,
+whatever stands in the way. delta-PSNR is the PSNR over the pixels that changed in the real clip since the frame before.
 Moves are in the right direction where the map is shifted as in the real clip, by one cell or none. Counterfactual: the
 cells that differ between a step left and a step right, against those of the simulator. No-op drift is the mean change
 of a pixel over a session without actions.
@@ -37,6 +39,8 @@ from chronotope.worlds.world import World
 
 REST = 32  # frames without an action
 CELL = 8  # pixels of a cell of Crafter at 64x64
+MOVES = {"move left": (0, 1), "move right": (0, -1), "move up": (1, 0), "move down": (-1, 0)}  # how the map is shifted
+OPPOSITE = {"move left": "move right", "move right": "move left", "move up": "move down", "move down": "move up"}
 SHIFTS = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if not (dy and dx)]
 
 
@@ -106,17 +110,44 @@ def shift_of(before: Picture, after: Picture) -> tuple[int, int]:
     return min(SHIFTS, key=mismatch)
 
 
-def one_step(world: WorldModel, clip: Clip, seed: int, context: int = 6) -> tuple[Frames, Frames, Frames]:
-    """The frame that follows `context` real frames, as the model makes it: (the last real one, the made one, the real
-    one), once for each stretch of the clip."""
-    before, made, real = [], [], []
+def shift_rule(frame: Picture, name: str) -> Picture:
+    """The frame after an action, if a move shifted the map by a cell and nothing else happened; edges are repeated."""
+    dy, dx = MOVES.get(name, (0, 0))
+    rows, columns = frame.shape[0] * 3 // 4, frame.shape[1]
+    y, x = np.arange(rows) - dy * CELL, np.arange(columns) - dx * CELL
+    y, x = (np.where(i < 0, i % CELL, np.where(i >= n, n - CELL + i % CELL, i)) for i, n in ((y, rows), (x, columns)))
+    moved = np.concatenate([frame[:rows][np.ix_(y, x)], frame[rows:]])
+    top, left = rows // CELL // 2 * CELL, columns // CELL // 2 * CELL  # of the player, who stays in the middle
+    moved[top : top + CELL, left : left + CELL] = frame[top : top + CELL, left : left + CELL]
+    return moved
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Steps from real pasts: the last real frame, the model's, that under another action, the rule's, the real one."""
+
+    before: Frames
+    made: Frames
+    otherwise: Frames
+    ruled: Frames
+    real: Frames
+
+
+def one_step(world: WorldModel, clip: Clip, seed: int, context: int = 6) -> Steps:
+    """The frame that follows `context` real frames, once for each stretch of the clip."""
+    found = []
     for start in range(0, len(clip.frames) - context, context):
         state = after(world, clip, start, start + context - 1, seed + start)
-        action = clip.actions.values[start + context][None]
-        before.append(clip.frames[start + context - 1])
-        made.append(world.step(state, action)[1][-1])
-        real.append(clip.frames[start + context])
-    return np.stack(before), np.stack(made), np.stack(real)
+        last, action = clip.frames[start + context - 1], clip.actions.values[start + context]
+        name = _name(world.schema, action)
+        another = np.array([world.schema.number(OPPOSITE.get(name, "move left"))])
+        made, otherwise = (world.step(state, each[None])[1][-1] for each in (action, another))
+        found.append((last, made, otherwise, shift_rule(last, name), clip.frames[start + context]))
+    return Steps(*map(np.stack, zip(*found, strict=True)))
+
+
+def _name(schema: ActionSchema, action: np.ndarray) -> str:
+    return schema.choices[0][int(action[0])]
 
 
 def after(world: WorldModel, clip: Clip, first: int, last: int, seed: int) -> WorldState:
@@ -157,8 +188,8 @@ def measure(world: WorldModel, clips: Sequence[Clip], seed: int = 0) -> dict[str
     """Measure a step from real pasts, sessions from the first frame, moves, counterfactuals, drift without actions."""
     found = _Found()
     for number, clip in enumerate(clips):
-        found.add_step(*one_step(world, clip, seed + number))
-        found.add_session(clip, *_timed(world, clip, seed + number))
+        found.add_step(one_step(world, clip, seed + number))
+        found.add_session(world.schema, clip, *_timed(world, clip, seed + number))
         found.counterfactual.append(counterfactual(world, clip, seed + number))
     neutral = np.array([world.schema.neutral or (0.0,) * world.schema.dims])
     rested = [rollout(world, clip.frames[0], np.repeat(neutral, REST, axis=0), seed) for clip in clips[:4]]
@@ -169,8 +200,8 @@ def measure(world: WorldModel, clips: Sequence[Clip], seed: int = 0) -> dict[str
         "frames of a session": len(clips[0].frames) - 1,
         "delta-PSNR of a step from a real past, dB": _means(found.step),
         "delta-PSNR of a session, dB": _means(found.session),
-        "moves of a session in the right direction": _share(*found.moves),
-        "rests of a session that stay at rest": _share(*found.rests),
+        "moves of a session in the right direction": {name: _share(*counts) for name, counts in found.moves.items()},
+        "rests of a session that stay at rest": {name: _share(*counts) for name, counts in found.rests.items()},
         "counterfactual cells": {"precision": _share(both, model), "recall": _share(both, game)},
         f"no-op drift after {REST} frames, levels of 255": round(float(np.mean(drift)), 2),
         "frames a second": round(found.frames / found.seconds, 2),
@@ -187,30 +218,34 @@ class _Found:
     """What was found so far: dB of each clip, (right, all) moves and rests, cells, and the time that sessions took."""
 
     def __init__(self) -> None:
-        self.step: dict[str, list[float]] = {"model": [], "copy last": []}
-        self.session: dict[str, list[float]] = {"model": [], "copy first": []}
-        self.moves, self.rests = [0, 0], [0, 0]
+        self.step: dict[str, list[float]] = {"model": [], "another action": [], "copy last": [], "shift rule": []}
+        self.session: dict[str, list[float]] = {"model": [], "copy first": [], "shift rule": []}
+        self.moves, self.rests = ({"model": [0, 0], "shift rule": [0, 0]} for _ in range(2))
         self.counterfactual: list[tuple[int, int, int]] = []
         self.frames, self.seconds = 0, 0.0
 
-    def add_step(self, before: Frames, made: Frames, real: Frames) -> None:
-        mask = (np.abs(real.astype(int) - before) > 24).any(axis=-1)
+    def add_step(self, steps: Steps) -> None:
+        mask = (np.abs(steps.real.astype(int) - steps.before) > 24).any(axis=-1)
         if mask.any():
-            self.step["model"].append(psnr(error(made, real, mask)))
-            self.step["copy last"].append(psnr(error(before, real, mask)))
+            shown = (steps.made, steps.otherwise, steps.before, steps.ruled)
+            for name, frames in zip(self.step, shown, strict=True):
+                self.step[name].append(psnr(error(frames, steps.real, mask)))
 
-    def add_session(self, clip: Clip, made: Frames, seconds: float) -> None:
+    def add_session(self, schema: ActionSchema, clip: Clip, made: Frames, seconds: float) -> None:
         self.frames, self.seconds = self.frames + len(made) - 1, self.seconds + seconds
+        ruled = [clip.frames[0]]
+        for action in clip.actions.values[1 : len(made)]:
+            ruled.append(shift_rule(ruled[-1], _name(schema, action)))
+        shown = {"model": made, "copy first": np.repeat(clip.frames[:1], len(made), axis=0), "shift rule": ruled}
         mask = changed(clip.frames)
         if mask.any():
-            self.session["model"].append(psnr(error(made[1:], clip.frames[1:], mask)))
-            copied = np.repeat(clip.frames[:1], len(made) - 1, axis=0)
-            self.session["copy first"].append(psnr(error(copied, clip.frames[1:], mask)))
+            for name, frames in shown.items():
+                self.session[name].append(psnr(error(np.stack(frames[1:]), clip.frames[1:], mask)))
         for t in range(1, len(made)):
             real = shift_of(clip.frames[t - 1], clip.frames[t])
-            counts = self.rests if real == (0, 0) else self.moves
-            counts[0] += shift_of(made[t - 1], made[t]) == real
-            counts[1] += 1
+            for name, counts in (self.rests if real == (0, 0) else self.moves).items():
+                counts[0] += shift_of(shown[name][t - 1], shown[name][t]) == real
+                counts[1] += 1
 
 
 def _means(values: Mapping[str, Sequence[float]]) -> dict[str, float]:

@@ -80,6 +80,7 @@ class _Row:
     large: bool = False  # whole clips pass one at a time, and blocks are computed again in the backward pass
     stride: tuple[int, int, int] = (4, 8, 8)
     memory: int = 0  # slices; above 0 the clips have actions, which the model learns
+    reach: int = 0  # latents by which the picture may move from one slice to the next
 
 
 # fmt: off
@@ -92,9 +93,9 @@ _ROWS = {
     "small": _Row((128, 256), 3000,    2500,    400_000,    192,  8,    64,  12_500,  3_800,     (96, 64), 17, 8.0,
                   "two CPU cores, five to six hours: shapes and a dozen nouns; the weights inside the package",
                   4),
-    "world": _Row((48, 96),   1500,    1000,    100_000,    128,  4,    32,  4000,    1_600,     (64, 64), 24, 8.0,
+    "world": _Row((48, 96),   1500,    1000,    100_000,    128,  4,    32,  6000,    400,       (64, 64), 12, 8.0,
                   "one CPU core, about an hour: a small game that answers the keyboard", 4, (128, 2, 2, 1200),
-                  (128, 2, 1000), (0.02, 5e-4), (0.02, 2e-3), stride=(1, 8, 8), memory=12),
+                  (128, 2, 1000), (0.02, 5e-4), (0.02, 2e-3), stride=(1, 8, 8), memory=12, reach=1),
     "base":  _Row((192, 384), 200_000, 150_000, 8_000_000,  1024, 24,   128, 400_000, 500_000,   (512, 288), 97, 24.0,
                   "never trained: one GPU of 16 GB, or several; 1.6e21 operations", 16, (512, 8, 8, 100_000),
                   (256, 4, 10_000), large=True),
@@ -126,7 +127,7 @@ def _preset(row: _Row) -> Preset:
     if row.large:
         whole = geometry.num_tokens(row.num_frames, row.size[1], row.size[0])
         train = replace(train, max_sample_tokens=whole, pass_tokens=whole, recompute=True, spike_factor=20.0)
-    model = DiTConfig(width=row.width, depth=row.depth, head_dim=row.head_dim, memory=row.memory)
+    model = DiTConfig(width=row.width, depth=row.depth, head_dim=row.head_dim, memory=row.memory, reach=row.reach)
     dit = DiTRun(geometry=geometry, model=model, train=train, defaults=defaults)
     if row.memory:
         dit = _playable(dit)
@@ -156,7 +157,7 @@ def _playable(run: DiTRun) -> DiTRun:
     tokens = run.geometry.num_tokens(slices * run.geometry.stride[0], run.defaults.height, run.defaults.width)
     return replace(
         run,
-        noise_levels=NoiseLevelConfig(forcing=0.05, context=0.05, region=0.0, causal=0.8),
+        noise_levels=NoiseLevelConfig(forcing=0.0, context=0.05, region=0.0, causal=0.95, history=0.2),
         actions=ActionConfig(use=True),
         train=replace(run.train, max_sample_tokens=tokens),
         defaults=replace(run.defaults, num_steps=6, guidance_scale=1.0),

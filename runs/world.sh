@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Train a small world that answers the keyboard: Crafter at 64x64, about 90 minutes of one CPU core. Needs the simulator:
+# Train a small world that answers the keyboard: Crafter at 64x64, about an hour of one CPU core. Needs the simulator:
 # pip install 'chronotope[crafter,play]'.
 #
 #     bash runs/world.sh [FOLDER]         writes everything to FOLDER (default: out/world); run it again to continue
@@ -15,7 +15,7 @@ half=$((clips / 2))
 heldout=${HELDOUT:-24}
 ae_steps=${AE_STEPS:-1500}
 frozen=$((ae_steps * 2 / 3))
-steps=${STEPS:-4000}
+steps=${STEPS:-6000}
 mkdir -p "$out"
 
 # 1. Clips with the action that led to every frame. The forager walks with a purpose and shows much of the map; the random

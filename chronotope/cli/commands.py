@@ -270,6 +270,36 @@ def crafter(out: Path, count: int, workers: int, **request: Any) -> None:
     _render_dataset(out, workers, {"world": "crafter", "count": count, **request})
 
 
+@world.command(
+    cls=Command,
+    examples="""
+    chronotope world doom --count 500 --out data/doom
+    chronotope world doom --count 200 --size 64x64 --pictures 0 --out data/doom64
+    chronotope world doom --count 100 --split heldout --out data/heldout
+    """,
+)
+@option("--count", type=click.IntRange(min=1), required=True, metavar="N", help="How many clips.")
+@option("--out", type=FILE, required=True, metavar="DIR", help="The folder to fill; the same command again resumes.")
+@option("--split", default="train", show_default=True, metavar="NAME", help="train or heldout (other maps).")
+@option("--size", type=SIZE, metavar="WxH", help="One size for all clips.  [default: 96x64, 64x64 and 128x96]")
+@option(
+    "--pictures",
+    type=Number(0, 1),
+    metavar="SHARE",
+    help="This share of the clips are pictures.  [default: 0.05]",
+)
+@SEED
+@WORKERS
+def doom(out: Path, count: int, workers: int, **request: Any) -> None:
+    """Play Doom, rooms and corridors in first person, and record it.
+
+    Beside the files of `world stage` each clip has the action that led to every frame, and pose, depth and labels of
+    every frame. The same seed gives the same clips. It needs ViZDoom, which brings the free maps and pictures of
+    Freedoom: pip install 'chronotope[doom]'.
+    """
+    _render_dataset(out, workers, {"world": "doom", "scope": "explorer", "count": count, **request})
+
+
 def _render_dataset(out: Path, workers: int, request: dict[str, Any]) -> None:
     """Render a dataset, or the rest of it, and say how many clips the folder then holds."""
     from chronotope.worlds.write import DatasetRequest, write_dataset

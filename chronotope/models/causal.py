@@ -32,10 +32,13 @@ KeysAndValues = tuple[Tensor, Tensor]  # [n, heads, k] each
 
 @dataclass(frozen=True, eq=False)
 class PastSlice:
-    """What later slices read of a clean slice: keys and values of each block, and its message to the next slice."""
+    """What later slices read of a clean slice: keys and values of each block, its message to the next slice and its
+    latents, as the network reads them.
+    """
 
     layers: tuple[KeysAndValues, ...]
     message: Float[Tensor, "1 c h w"]
+    latents: Float[Tensor, "1 l h w"]
 
 
 @dataclass(frozen=True, eq=False)

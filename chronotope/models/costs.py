@@ -110,7 +110,12 @@ def dit_flops(config: DiTConfig, size: SampleSize) -> int:
     seams = 2 * latents * seam * size.visual
     inputs = 256 + NUM_SIGNALS + config.action_width
     modulation = 2 * width * (inputs + width + 6 * width + 2 * width) * (size.slices + 1)
-    return block_flops(config, size) + patches + seams + modulation
+    continuation = 0
+    if config.reach:  # which only samples with the slice-causal mask have, nearly all of a model with actions
+        around, (_, rows, columns) = 2 * config.reach, config.patch_size
+        filters = (around + 1) ** 2 * latents * (width + config.channels)
+        continuation = 2 * size.visual * (filters + config.channels * width * (rows + around) * (columns + around))
+    return block_flops(config, size) + patches + seams + modulation + continuation
 
 
 def block_flops(config: DiTConfig, size: SampleSize) -> int:

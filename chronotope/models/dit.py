@@ -24,7 +24,8 @@ from chronotope.errors import UsageError
 from chronotope.models.attention import Segments, copied_to, packed_attention
 from chronotope.models.causal import CausalSegments, Past, PastSlice
 from chronotope.models.linear import Linear, silu
-from chronotope.models.refinement import Grid, Neighbours, Refinement
+from chronotope.models.patches import unpatchify
+from chronotope.models.refinement import Continuation, Grid, Neighbours, Refinement, slices_before
 from chronotope.models.rope import rotary_angles, rotate
 from chronotope.models.text import StateProjection, TextEncoder
 
@@ -48,7 +49,8 @@ class DiTConfig:
     `seam_width` is the number of hidden channels of the refinement (`models.refinement`). `text_width` is that of the
     states of a frozen text encoder, which are read in place of a vocabulary; 0 without one. `action_width` counts the
     values that stand for the actions of a slice; 0 without actions. Under the slice-causal mask a slice reads the
-    `memory` slices before it; 0 means all of them.
+    `memory` slices before it; 0 means all of them. With a `reach` above 0 its tokens then also hold the
+    latents of the slice before, and move them by up to `reach` latents (`models.refinement.Continuation`).
     """
 
     width: Size = 256
@@ -64,6 +66,7 @@ class DiTConfig:
     patch_size: tuple[Length, Length, Length] = (1, 2, 2)
     action_width: Annotated[int, Range(0, 2**20)] = 0
     memory: Annotated[int, Range(0, 2**20)] = 0
+    reach: Annotated[int, Range(0, 64)] = 0
 
     def __post_init__(self) -> None:
         if self.width % self.head_dim or self.head_dim % 2:
@@ -211,6 +214,8 @@ class DiT(nn.Module):
         embedding = StateProjection(states, width) if states else nn.Embedding(ids, width)
         self.text = TextEncoder(embedding, width, config.text_depth, config.head_dim)
         self.patch_in = Linear(config.token_size, width)
+        if config.reach:
+            self.continuation = Continuation(width, config.channels, config.patch_size, config.reach)
         self.level_in = Linear(256, width)
         self.signals_in = Linear(NUM_SIGNALS, width)
         if config.action_width:
@@ -234,6 +239,9 @@ class DiT(nn.Module):
                     nn.init.zeros_(module.bias)
         if isinstance(self.text.embedding, nn.Embedding):
             nn.init.normal_(self.text.embedding.weight)
+        if self.config.reach:
+            nn.init.zeros_(self.continuation.places.weight)
+            nn.init.zeros_(self.continuation.gains.weight)
         for module in (
             self.modulation,
             self.final_modulation,
@@ -256,31 +264,46 @@ class DiT(nn.Module):
         `pasts` is what each sample of the pack reads beside its own tokens, under the slice-causal mask; the texts of
         such a sample are in its past.
         """
-        tokens = self._transform(batch, text, pasts)
+        before = self._slices_before(batch, pasts)
+        tokens = self._transform(batch, text, pasts, before)
         received = [past.slices[-1].message if past and past.slices else None for past in pasts]
-        noisy = batch.noisy.to(tokens.dtype)
-        return self.patch_out(tokens) + self.seams(tokens, noisy, batch.grids, received, batch.neighbours)
+        seams = self.seams(tokens, batch.noisy.to(tokens.dtype), batch.grids, received, batch.neighbours)
+        output = self.patch_out(tokens) + seams
+        return output + self.continuation.outputs(tokens, before, batch.grids) if before else output
 
     def remember(self, batch: PackedTokens, past: Past | None = None, text: Float[Tensor, "l d"] | None = None) -> Past:
         """Return the past after one more clean slice, the only one of the pack; the first one brings the text."""
         kept: list[tuple[Tensor, Tensor]] = []
-        tokens = self._transform(batch, text, (past,) if past else (), kept)
-        message = self.seams.message(tokens, batch.noisy.to(tokens.dtype), batch.grids[0])
+        pasts, grid = (past,) if past else (), batch.grids[0]
+        tokens = self._transform(batch, text, pasts, self._slices_before(batch, pasts), kept)
+        message = self.seams.message(tokens, batch.noisy.to(tokens.dtype), grid)
+        latents = unpatchify(batch.noisy, self.config.patch_size, grid.rows, grid.columns)
         num_text = sum(batch.text_lengths)
         past = past or Past(tuple((k[:num_text], v[:num_text]) for k, v in kept), memory=self.config.memory)
-        return past.with_slice(PastSlice(tuple((k[num_text:], v[num_text:]) for k, v in kept), message))
+        return past.with_slice(PastSlice(tuple((k[num_text:], v[num_text:]) for k, v in kept), message, latents))
+
+    def _slices_before(self, batch: PackedTokens, pasts: Sequence[Past | None]) -> list[Float[Tensor, "_ c _ _"]]:
+        """Return the latents of the slice before each slice, by sample; nothing where the network reads none."""
+        if not self.config.reach or all(grid.order == "full" for grid in batch.grids):
+            return []
+        received = [past.slices[-1].latents if past and past.slices else None for past in pasts]
+        return slices_before(batch.noisy, batch.grids, self.config.patch_size, received)
 
     def _transform(
         self,
         batch: PackedTokens,
         text: Float[Tensor, "l d"] | None,
         pasts: Sequence[Past | None],
+        before: Sequence[Tensor],
         kept: list[tuple[Tensor, Tensor]] | None = None,
     ) -> Float[Tensor, "v d"]:
         """Pass all tokens through the blocks; return the visual ones, modulated for the output."""
         if text is None:
             text = self.encode_text(batch.text_tokens, batch.texts)
-        x = F.embedding(batch.order, torch.cat([text, self.patch_in(batch.noisy)]))
+        visual = self.patch_in(batch.noisy)
+        if before:
+            visual = visual + self.continuation.inputs(before)
+        x = F.embedding(batch.order, torch.cat([text, visual]))
         rows = self.level_in(_level_features(batch.level)) + self.signals_in(batch.signals)
         if batch.actions is not None:
             rows = rows + self.actions_in(batch.actions)

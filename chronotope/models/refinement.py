@@ -1,8 +1,10 @@
-"""Correct the transformer's output with two convolutions over the latent grid, across tokens and slices.
+"""Convolutions over the latent grid at the input and output of the transformer, across tokens and slices.
 
 Each token predicts its latents alone, which breaks outlines at token edges and motion between slices. Convolutions
 before the output correct that (Bao et al. 2023, arXiv 2209.12152, section 3.1). The first also reads the slices before
 and after; samples stay separate.
+
+Models of worlds that are played also bring the latents of the slice before to every slice (`Continuation`).
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from torch import Tensor, nn
 from chronotope.models.linear import Linear, silu
 from chronotope.models.patches import patchify, unpatchify
 
-__all__ = ["Grid", "Neighbours", "Order", "Refinement", "neighbours_of"]
+__all__ = ["Continuation", "Grid", "Neighbours", "Order", "Refinement", "neighbours_of", "slices_before"]
 
 
 Order = Literal["full", "causal", "teacher"]
@@ -115,6 +117,68 @@ def _by_shape(grids: Sequence[Grid]) -> dict[tuple[int, int], list[int]]:
     for number, grid in enumerate(grids):
         members.setdefault((grid.rows, grid.columns), []).append(number)
     return members
+
+
+class Continuation(nn.Module):
+    """Bring the latents of the slice before each slice to its input and its output, under the slice-causal mask.
+
+    The input of a token holds the latents at its patch and up to `reach` latents around it. Its output moves them: for
+    each of its latents a token predicts from which of `(2 reach + 1)^2` places it comes, or from none, as shares that
+    sum to 1 (Finn et al. 2016, arXiv 1605.07157), so that a shift of the picture is one choice. The gain of each value
+    depends on the noise level.
+    """
+
+    def __init__(self, width: int, channels: int, patch_size: tuple[int, int, int], reach: int) -> None:
+        super().__init__()
+        self.patch_size, self.reach, (rows, columns) = patch_size, reach, patch_size[1:]
+        kernel = (rows + 2 * reach, columns + 2 * reach)
+        self.gather = nn.Conv2d(channels, width, kernel, stride=(rows, columns), padding=reach, bias=False)
+        self.places = Linear(width, rows * columns * ((2 * reach + 1) ** 2 + 1), bias=False)
+        self.gains = Linear(width, rows * columns * channels, bias=False)
+
+    def inputs(self, before: Sequence[Float[Tensor, "_ c _ _"]]) -> Float[Tensor, "v d"]:
+        """Return what the input of every token holds of the slice before its own."""
+        dtype = self.gather.weight.dtype
+        read = [self.gather(latents.to(dtype)).flatten(2).transpose(1, 2).flatten(0, 1) for latents in before]
+        return torch.cat(read)
+
+    def outputs(
+        self, tokens: Float[Tensor, "v d"], before: Sequence[Float[Tensor, "_ c _ _"]], grids: tuple[Grid, ...]
+    ) -> Float[Tensor, "v p"]:
+        """Return what the latents of the slice before, moved as every token asks, add to the output."""
+        found = list[Tensor]()
+        places = self.places(tokens).float().split([grid.tokens for grid in grids])
+        for logits, latents, grid in zip(places, before, grids, strict=True):
+            around = F.unfold(latents, 2 * self.reach + 1, padding=self.reach).unflatten(1, (latents.shape[1], -1))
+            shares = unpatchify(logits, self.patch_size, grid.rows, grid.columns).softmax(dim=1)[:, :-1].flatten(2)
+            moved = (around * shares[:, None]).sum(dim=2)
+            found.append(patchify(moved.view_as(latents), self.patch_size))
+        return (self.gains(tokens) - 1) * torch.cat(found)  # a velocity leads away from clean latents
+
+
+def slices_before(
+    tokens: Float[Tensor, "v p"],
+    grids: tuple[Grid, ...],
+    patch_size: tuple[int, int, int],
+    received: Sequence[Float[Tensor, "1 c _ _"] | None] = (),
+) -> list[Float[Tensor, "_ c _ _"]]:
+    """Return the latents of the slice before each slice, by sample: zeros in the order "full" and where none is known.
+
+    `received` are the latents of the slice before the first of each sample, where there is one. A noisy slice of
+    "teacher" follows a clean one.
+    """
+    before = []
+    pieces = tokens.split([grid.tokens for grid in grids])
+    for piece, grid, first in zip(pieces, grids, received or [None] * len(grids), strict=True):
+        latents = unpatchify(piece, patch_size, grid.rows, grid.columns)
+        start = torch.zeros_like(latents[:1]) if first is None else first.to(latents.dtype)
+        if grid.order == "full":
+            before.append(torch.zeros_like(latents))
+        elif grid.order == "teacher":
+            before.append(torch.cat([start, latents[: grid.slices // 2 - 1]]).repeat(2, 1, 1, 1))
+        else:
+            before.append(torch.cat([start, latents[:-1]]))
+    return before
 
 
 def _from_neighbours(

@@ -44,10 +44,10 @@ LEAVES = {path: command for path, command in COMMANDS.items() if not isinstance(
 
 def test_all_commands_exist() -> None:
     expected = (
-        "generate, expand, reconstruct, merge, serve, play, world crafter, world stage, world table, record, import, "
-        "curate, inspect, caption, review, score-captions, export, encode, train autoencoder, train dit, "
-        "train captioner, train expander, train track, teach, info, check, bench, audit, verify, disclose, evaluate, "
-        "compare, layers, memorisation, export-suite, validate-checks, red-team, seal, prefer"
+        "generate, expand, reconstruct, merge, serve, play, world crafter, world doom, world stage, world table, "
+        "record, import, curate, inspect, caption, review, score-captions, export, encode, train autoencoder, "
+        "train dit, train captioner, train expander, train track, teach, info, check, bench, audit, verify, disclose, "
+        "evaluate, compare, layers, memorisation, export-suite, validate-checks, red-team, seal, prefer"
     ).split(", ")
     assert set(map(" ".join, LEAVES)) == set(expected)
 

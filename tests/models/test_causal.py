@@ -17,15 +17,18 @@ HEIGHT, WIDTH, SIZE, COUNT = 16, 24, 6, 5
 TEXT = ((0.0, (0, 3, 5)),)
 
 
-def network(memory: int) -> DiT:
+def network(memory: int, reach: int = 0) -> DiT:
     config = DiTConfig(
         width=32, depth=2, head_dim=16, vocabulary_size=16, patch_size=(1, 1, 1), channels=4, action_width=3,
-        memory=memory,
+        memory=memory, reach=reach,
     )  # fmt: skip
     made = DiT(config).eval().requires_grad_(False)
     for module in (made.modulation, made.final_modulation, made.patch_out, made.seams.correct):
         nn.init.normal_(module.weight, std=0.1)
     nn.init.normal_(made.seams.gather_in_time.weight, std=0.1)
+    if reach:
+        nn.init.normal_(made.continuation.places.weight, std=0.1)
+        nn.init.normal_(made.continuation.gains.weight, std=0.1)
     return made
 
 
@@ -45,9 +48,9 @@ def video() -> tuple[Tensor, Tensor, Tensor, Tensor, tuple[Slice, ...]]:
     return tokens[0], tokens[1], torch.rand(COUNT), torch.randn(COUNT, 3), GEOMETRY.slices(COUNT)
 
 
-@pytest.mark.parametrize("memory", [0, 2])
-def test_what_is_kept_gives_what_is_computed_again(memory: int, video: tuple) -> None:
-    model, (clean, noisy, level, actions, slices) = network(memory), video
+@pytest.mark.parametrize(("memory", "reach"), [(0, 0), (2, 0), (2, 1)])
+def test_what_is_kept_gives_what_is_computed_again(memory: int, reach: int, video: tuple) -> None:
+    model, (clean, noisy, level, actions, slices) = network(memory, reach), video
     zero = torch.zeros(COUNT)
     whole = model(pack([sample(clean, zero, actions, slices, "causal")])[0])
     twice = sample(
@@ -68,8 +71,9 @@ def test_what_is_kept_gives_what_is_computed_again(memory: int, video: tuple) ->
     assert past is not None and len(past.slices) == (memory or COUNT)
 
 
-def test_nothing_looks_ahead_and_the_other_mask_does(video: tuple) -> None:
-    model, (clean, _, level, actions, slices) = network(0), video
+@pytest.mark.parametrize("reach", [0, 1])
+def test_nothing_looks_ahead_and_the_other_mask_does(reach: int, video: tuple) -> None:
+    model, (clean, _, level, actions, slices) = network(0, reach), video
     later, first = clean.clone(), slice(0, 3 * SIZE)
     later[-SIZE:] += 1
     for order, same in (("causal", True), ("full", False)):
@@ -94,7 +98,7 @@ def test_a_slice_reads_so_many_before_it() -> None:
 
 
 def test_samples_of_both_masks_share_a_pack(video: tuple) -> None:
-    model, (clean, _, level, actions, slices) = network(0), video
+    model, (clean, _, level, actions, slices) = network(0, reach=1), video
     both = [sample(clean, level, actions, slices, order) for order in ("full", "causal", "full")]
     packed, arranged = pack(both)
     pieces = model(packed).chunk(3)

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from chronotope.models.patches import patchify, unpatchify
-from chronotope.models.refinement import Grid, Refinement
+from chronotope.models.refinement import Continuation, Grid, Refinement, slices_before
 
 PATCH = (1, 2, 2)
 GRIDS = (Grid(4, 2, 3), Grid(1, 4, 2), Grid(3, 2, 3, cycle=True))
@@ -108,3 +109,32 @@ def test_patches_of_unequal_sides_by_hand():
     tokens, noisy = torch.randn(2, 6), torch.randn(2, 6)
     wanted = torch.nn.functional.silu(tokens + 10 * noisy)
     torch.testing.assert_close(refinement(tokens, noisy, (Grid(1, 1, 2),)), wanted)
+
+
+def test_latents_move_from_the_place_that_a_token_predicts() -> None:
+    patch_size, channels, grid = (1, 2, 2), 3, Grid(2, 2, 3, order="causal")
+    latents = torch.randn(2, channels, 4, 6)
+    clean = patchify(latents, patch_size)
+    before = slices_before(clean, (grid,), patch_size)
+    assert torch.equal(before[0][1], latents[0])
+    assert not before[0][0].any()  # the first slice follows on nothing
+    part = Continuation(8, channels, patch_size, 1).requires_grad_(False)
+    part.gains.weight.zero_()
+    for place, (down, right) in enumerate((y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)):
+        part.places.weight.zero_()
+        part.places.weight.view(4, 10, 8)[:, place] = 20.0
+        moved = unpatchify(part.outputs(torch.ones(len(clean), 8), before, (grid,)), patch_size, 2, 3)
+        padded = F.pad(latents[0], (1, 1, 1, 1))
+        expected = -padded[:, 1 + down : 5 + down, 1 + right : 7 + right]
+        torch.testing.assert_close(moved[1], expected)
+    part.places.weight.view(4, 10, 8)[:, -1] = 60.0  # from no place
+    nothing = part.outputs(torch.ones(len(clean), 8), before, (grid,))
+    torch.testing.assert_close(nothing, torch.zeros_like(nothing))
+
+
+def test_a_noisy_slice_follows_a_clean_one_and_no_slice_does_under_full_attention() -> None:
+    latents = torch.arange(1.0, 5.0)[:, None].repeat(2, 2)
+    grids = (Grid(4, 1, 1, order="teacher"), Grid(4, 1, 1))
+    taught, full = slices_before(latents, grids, (1, 1, 1))
+    assert taught[:, 0, 0, 0].tolist() == [0, 1, 0, 1]
+    assert not full.any()
