@@ -209,12 +209,7 @@ def stage(out: Path, count: int, workers: int, **request: Any) -> None:
     help="train, heldout or combination (pairs never trained on).",
 )
 @option("--size", type=SIZE, metavar="WxH", help="One size for all clips.  [default: five sizes from 64x64 to 128x128]")
-@option(
-    "--pictures",
-    type=Number(0, 1),
-    metavar="SHARE",
-    help="This share of the clips are pictures.  [default: 0.1]",
-)
+@option("--pictures", type=Number(0, 1), metavar="SHARE", help="This share of the clips are pictures.  [default: 0.1]")
 @SEED
 @WORKERS
 def table(out: Path, count: int, workers: int, **request: Any) -> None:
@@ -252,12 +247,7 @@ def table(out: Path, count: int, workers: int, **request: Any) -> None:
     help="train, heldout (other maps) or combination (deeds at places never trained on).",
 )
 @option("--size", type=SIZE, metavar="WxH", help="One size for all clips.  [default: 64x64, 96x64 and 64x96]")
-@option(
-    "--pictures",
-    type=Number(0, 1),
-    metavar="SHARE",
-    help="This share of the clips are pictures.  [default: 0.05]",
-)
+@option("--pictures", type=Number(0, 1), metavar="SHARE", help="This share of the clips are pictures.  [default: 0.05]")
 @SEED
 @WORKERS
 def crafter(out: Path, count: int, workers: int, **request: Any) -> None:
@@ -282,12 +272,7 @@ def crafter(out: Path, count: int, workers: int, **request: Any) -> None:
 @option("--out", type=FILE, required=True, metavar="DIR", help="The folder to fill; the same command again resumes.")
 @option("--split", default="train", show_default=True, metavar="NAME", help="train or heldout (other maps).")
 @option("--size", type=SIZE, metavar="WxH", help="One size for all clips.  [default: 96x64, 64x64 and 128x96]")
-@option(
-    "--pictures",
-    type=Number(0, 1),
-    metavar="SHARE",
-    help="This share of the clips are pictures.  [default: 0.05]",
-)
+@option("--pictures", type=Number(0, 1), metavar="SHARE", help="This share of the clips are pictures.  [default: 0.05]")
 @SEED
 @WORKERS
 def doom(out: Path, count: int, workers: int, **request: Any) -> None:
