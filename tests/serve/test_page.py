@@ -60,13 +60,17 @@ def test_curl_examples_run(server: Program, tmp_path: Path) -> None:
 
 def test_the_numbers_of_the_page_are_those_of_the_benchmark() -> None:
     text, found = PAGE.read_text(encoding="utf-8"), read_json(PAGE.parents[1] / "benchmarks" / "service.json")
-    speed, kills, load = found["speed"], found["kills"], found["load"]
+    speed, kills, load, batch = found["speed"], found["kills"], found["load"], found["batch"]
+    single, together = batch["batch_1"], batch["batch_4"]
     assert kills["lost"] == kills["doubled"] == kills["completed_without_a_whole_file"] == 0
     assert set(load["statuses"]) == {"200", "429"}
     for words in (
         f"{speed['acknowledged_ms']['median']:g} ms (median; p99 {speed['acknowledged_ms']['p99']:g} ms)",
         f"{speed['first_step_seconds']:g} s |",
         f"{speed['ratio']:g} times",
+        f"{batch['equal_videos']} of {batch['jobs']} videos equal; {together['cpu_seconds_a_job']:g} s against "
+        f"{single['cpu_seconds_a_job']:g} s of processor time",
+        f"{together['jobs_per_second']:g} against {single['jobs_per_second']:g} jobs a second",
         f"{sum(kills['kills'].values())} kills of server, worker or both, {kills['acknowledged']} jobs acknowledged",
         f"{kills['set_aside_after_two_deaths']} set aside",
         f"{kills['restart_seconds']['median']:g} s (median; at most {kills['restart_seconds']['most']:g} s)",
