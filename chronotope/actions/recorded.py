@@ -44,7 +44,10 @@ class Actions:
 
 def has_actions(clip: Path) -> bool:
     """Return whether a file of actions is beside a clip."""
-    return clip.with_name(clip.stem + SUFFIX).is_file()
+    try:
+        return clip.with_name(clip.stem + SUFFIX).is_file()
+    except OSError:  # the name would be too long
+        return False
 
 
 def left_behind(clips: Iterable[Path], advice: str) -> list[str]:

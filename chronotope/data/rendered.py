@@ -143,7 +143,7 @@ def _caption_changed(clip: Path, listed: Mapping[Path, str]) -> bool:
 
 def _actions_changed(clip: Path, listed: Mapping[Path, str]) -> bool:
     actions = clip.with_name(clip.stem + SUFFIX)
-    return (file_sha256(actions) if actions.is_file() else None) != listed.get(actions)
+    return (file_sha256(actions) if has_actions(clip) else None) != listed.get(actions)
 
 
 def _is_clip(path: Path, data: Path) -> bool:

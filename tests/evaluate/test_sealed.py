@@ -326,6 +326,7 @@ def test_true_clips_behind_a_folder_succeed_and_others_fail(tmp_path: Path) -> N
         (['{"prompt": "a", "inputs": {}}'], "has inputs beside its words"),
         (['{"prompt": "a"}', '{"prompt": "b", "spec": {}}'], "specs in 1 of 2 lines"),
         (['{"prompt": "a", "seed": -1}'], "seed"),
+        (['{"prompt": "a", "sede": 4}'], "unknown field 'sede'. Did you mean 'seed'?"),
     ],
 )
 def test_what_is_no_prompt_is_not_sealed(tmp_path: Path, lines: list[str], message: str) -> None:

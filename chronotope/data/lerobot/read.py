@@ -229,10 +229,11 @@ def _captions(episode: Mapping[str, Any]) -> dict[str, list[str]]:
         found = {str(level): list(map(str, texts)) for level, texts in json.loads(episode["captions"]).items()}
     except (ValueError, TypeError, AttributeError) as problem:
         raise FileProblem(f"the column captions holds no lists of texts by their level ({problem})") from problem
-    if tasks != [text for text in (main_caption(found),) if text.strip()]:
+    main = main_caption({level: tuple(texts) for level, texts in found.items()})
+    if tasks != [text for text in (main,) if text.strip()]:
         raise FileProblem(
-            f"its tasks {tasks} are not its main caption '{main_caption(found)}'; delete the column captions of the "
-            "episodes if tasks were edited"
+            f"its tasks {tasks} are not its main caption '{main}'; delete the column captions of the episodes if tasks "
+            "were edited"
         )
     return found
 
