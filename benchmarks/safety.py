@@ -4,7 +4,7 @@
     python -m benchmarks.safety watermark tamper kit time policy
 
 Sections: `watermark` marks parts of camera clips and videos of the shipped model, changes them and looks for the mark
-(crops in every fourth part);
+(crops in every second part);
 `tamper` changes delivered files at random and judges them; `kit` tampers with sealed kits and runs;
 `time` compares generating with and without the layers;
 `policy` judges the red-team set and the prompts of our suites;
@@ -122,7 +122,7 @@ def watermark(every: int, folder: Path) -> dict[str, Any]:
         found: dict[str, list[Detection]] = {change: [] for change in ("not marked", *CHANGES)}
         costs, decoys, seconds = [], [], {"marking a frame": 0.0, "looking": 0.0}
         for number, part in enumerate(parts):
-            changes = {change: apply for change, apply in CHANGES.items() if number % 4 == 0 or "cropped" not in change}
+            changes = {change: apply for change, apply in CHANGES.items() if number % 2 == 0 or "cropped" not in change}
             started = time.perf_counter()
             marker = Marker(*part.shape[1:3])
             marked = np.stack([marker(frame) for frame in part])

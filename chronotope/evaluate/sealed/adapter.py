@@ -104,7 +104,7 @@ class FolderAdapter:
 
 
 class ServiceAdapter:
-    """A model behind the calls of /v1/videos and /v1/images; a request that it refuses (status 4xx) counts as failed."""
+    """A model behind the calls of /v1/videos and /v1/images; what it refuses with a status of 4xx counts as failed."""
 
     def __init__(self, url: str, timeout: float, token: str | None = None) -> None:
         if not urlsplit(url).hostname:

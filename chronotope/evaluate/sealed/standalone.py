@@ -71,7 +71,7 @@ def _signed(document: dict[str, Any], key: str, name: str) -> str:
 
 def _ledger(path: Path, items: Sequence[dict[str, Any]], kit_hash: str, head: str) -> dict[str, dict[str, Any]]:
     """Check the chain of the ledger; return the line in which each item ended."""
-    last, rows = "0" * 64, []
+    last, rows = "0" * 64, list[dict[str, Any]]()
     for line in path.read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
         claimed = row.pop("hash")
