@@ -26,15 +26,14 @@ from chronotope.errors import FileProblem, UsageError
 from chronotope.generate.files import ExpectedFile
 from chronotope.generate.stored.folders import find_model
 from chronotope.media.picture import sidecar
-from chronotope.request import InputFile
 from chronotope.safety.audit import record
-from chronotope.safety.policy.decide import RefusedError, default_policy, read_policy
-from chronotope.safety.uploads import check_files
+from chronotope.safety.policy.decide import default_policy, read_policy
 from chronotope.serve.jobs.pool import Pool, Progress
 from chronotope.serve.jobs.store import Job, Store, StoredFile, StoreProblem, new_id
 from chronotope.serve.jobs.worker import Task
 from chronotope.serve.limits import Limits, ModelFacts, QuotaError, read_model_facts
 from chronotope.serve.order import FieldError, Order, Upload, shown_name
+from chronotope.serve.refusals import check_given, check_texts, fields_of_files
 from chronotope.serve.uploads import decode_data_url, save_upload
 from chronotope.storage import locked, remove_partials
 
@@ -185,31 +184,12 @@ class Service:
     def _check_policy(self, order: Order) -> None:
         """Refuse an order before it waits; the worker decides once more, also of the expanded text."""
         prompt = "\n".join(text for _, text in order.story)
-        for field_name, text in self._judged(prompt, order.negative, order.guidance).items():
-            try:
-                self.rules.check({field_name: text})
-            except RefusedError as refusal:
-                raise FieldError(field_name, str(refusal), "content_policy_violation") from None
+        check_texts(self.rules, self._judged(prompt, order.negative, order.guidance))
 
     def _check_files(self, order: Order, files: Sequence[StoredFile]) -> None:
         """Refuse given files before they wait, by what they carry; the worker judges their frames, too."""
-        params: dict[str | None, str] = {
-            **dict.fromkeys(order.images, "image"),
-            order.video: "video",
-            order.into: "into",
-            order.mask: "mask",
-        }
         for file in files:
-            self._check_file(params[file.id], file, order.consent)
-
-    def _check_file(self, param: str, file: StoredFile, consent: str | None) -> None:
-        """Refuse one file; `consent` is None where it is only stored."""
-        try:
-            check_files(self.rules, [InputFile("clip", self.input_path(file))], consent)
-        except RefusedError as refusal:
-            param = "consent" if refusal.decision.rule == "uploads.consent" else param
-            message = str(refusal).replace(self.input_path(file).name, "the file")
-            raise FieldError(param, message, "content_policy_violation") from None
+            check_given(self.rules, self.input_path(file), fields_of_files(order)[file.id], order.consent)
 
     def refusal(self, prompt: str, negative: str, guidance: float | None) -> str:
         """Return the words in which an order with these texts would be refused, or the empty text; record nothing."""
@@ -342,7 +322,7 @@ class Service:
         self._check_quota(owner)
         file = self._store_input(owner, None, "file", upload)
         try:
-            self._check_file("file", file, None)
+            check_given(self.rules, self.input_path(file), "file", None)
             self.store.add_file(file)
         except BaseException:
             self._unlink([file])
