@@ -60,7 +60,7 @@ def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Pa
     chronotope generate "a fox walks in" --extend fox.mp4 --backward --count 4 -o past.mp4
     chronotope generate "a fox turns into a car" --connect fox.mp4 car.mp4 --seconds 2 -o bridge.mp4
     chronotope generate "a balloon in the sky" --loop -o loop.mp4
-    chronotope generate "a fox walks right at night" --edit fox.mp4 --strength 0.6 -o night.mp4
+    chronotope generate "a fox walks right at night" --edit fox.mp4 --strength 0.9 -o night.mp4
     chronotope generate "a red star" --retake fox.mp4 --from 1 --to 2 -o again.mp4
     chronotope generate --story "0: a fox walks right" "1: a fox gets larger" -o story.mp4
     chronotope generate "a butterfly flies up" --size 128x72 --seconds 3 --seed 7 --count 4 -o butterfly.mp4
