@@ -204,12 +204,12 @@ def _devices(workers: int | None) -> tuple[str, ...]:
         "server": ["host", "port", "allow_host"],
     },
     examples="""
-    chronotope play runs/world
+    chronotope play
     chronotope play runs/world --image start.png --record session.jsonl
     chronotope play runs/world --replay session.jsonl --out session.mp4
     """,
 )
-@click.argument("model", metavar="MODEL", required=False)
+@click.argument("model", metavar="MODEL", default="small-crafter")
 @option("--prompt", default="", metavar="TEXT", help="Words from which a session begins where no picture is given.")
 @option("--image", type=FILE, metavar="FILE", help="The picture from which a session begins.")
 @option("--record", type=FILE, metavar="FILE", help="Record sessions here; that of a second player into FILE-2, ...")
@@ -231,7 +231,7 @@ def _devices(workers: int | None) -> tuple[str, ...]:
 @option("--port", type=click.IntRange(min=0, max=65535), default=8001, show_default=True, metavar="N", help="0 is any.")
 @ALLOW_HOST
 def play(
-    model: str | None,
+    model: str,
     prompt: str,
     image: Path | None,
     record: Path | None,
@@ -246,15 +246,11 @@ def play(
 ) -> None:
     """Play a world that was learned with actions: keys in, frames out.
 
-    MODEL is the folder of a run that was trained on clips with actions. The page is at the address that is printed.
+    MODEL is the folder of a run that was trained on clips with actions, or the name of a world inside the package
+    (default: small-crafter). The page is at the address that is printed.
     Several players can use it at once, each with a session of their own. The server knows no tokens, so it listens on
     this machine alone; --allow-host admits the name of a proxy that asks who comes.
     """
-    if model is None:
-        raise UsageError(
-            "name a model that was trained with actions; none is shipped, and bash runs/world.sh trains one: "
-            "chronotope play RUN"
-        )
     if not _is_loopback(host):
         raise UsageError(
             f"--host {host} is reached by other machines, and play knows no tokens: leave it out, and reach the server "
