@@ -31,6 +31,7 @@ __all__ = [
     "LOCK",
     "MAX_NAME_BYTES",
     "PARTS",
+    "STUDENT",
     "atomic_file",
     "check_regular",
     "file_sha256",
@@ -51,10 +52,11 @@ __all__ = [
     "write_json",
 ]
 
+STUDENT = "dit-student"  # the folder of a student of few steps, see `generate/stored/student.py`
 PARTS = (
     "autoencoder",
     "dit",
-    "student",
+    STUDENT,
     "captioner",
     "expander",
 )  # the networks of a run, by their folders

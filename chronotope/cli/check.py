@@ -202,7 +202,10 @@ def _audit_run(folder: Path) -> Iterator[Finding]:
     whole = finished and not any(finding.serious for finding in found)
     if whole and {folder / "autoencoder", folder / "dit"} <= set(parts) and not adapter:
         try:
-            yield from _audit_text_encoder(Generator.load(folder).tokenizer)
+            generator = Generator.load(folder)
+            if generator.student is not None:
+                generator.student.check(generator.names["dit"])
+            yield from _audit_text_encoder(generator.tokenizer)
         except ChronotopeError as problem:
             yield Finding(str(problem))
     for name, load in (("captioner", load_captioner), ("expander", load_expander)):

@@ -96,6 +96,7 @@ def dit_costs(run: DiTRun, processes: int | None = None) -> dict[str, Any]:
     flops += text_flops(run.model, size.text)
     blocks = round((1 - causal) * block_flops(run.model, size) + causal * block_flops(run.model, twice))
     step = BACKWARD * flops + (blocks if run.train.recompute else 0)
+    step += 2 * run.student.substeps * flops if run.student.steps else 0  # its teacher passes with and without text
     parameters = count_parameters(run.model)
     with shapes_only():
         model = DiT(run.model)

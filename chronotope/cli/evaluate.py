@@ -31,6 +31,7 @@ from chronotope.evaluate.trial import BARS, FEWEST, Trial, try_checks
 from chronotope.flow.solvers import SolverName
 from chronotope.generate.pipeline import Generator, find_model, load_autoencoder
 from chronotope.generate.stored.adapters import find_adapter
+from chronotope.generate.stored.folders import transformers_of
 from chronotope.geometry import Geometry
 from chronotope.media import video
 from chronotope.metrics.statistics import Rate
@@ -235,7 +236,8 @@ def _sampled(request: EvaluateRequest, cases: list[Case], about: dict[str, Any],
     generator = Generator.load(folder, request.adapters or None, request.precision).to(device())
     say_unsealed(folder, *(find_adapter(adapter.folder) for adapter in generator.adapters))
     asked = f"the first {len(cases)} videos of {request.suite}" if request.first else request.suite
-    names = [f"{part} {weights_hash(folder / part)}" for part in ("autoencoder", "dit")]
+    parts = [folder / "autoencoder", *transformers_of(folder)]
+    names = [f"{part.name} {weights_hash(part)}" for part in parts]
     applied = [f"{adapter.folder}={adapter.weight:g} {adapter.hash}" for adapter in generator.adapters]
     about |= {"model": model, "weights": ", ".join(names), "suite": asked}
     about |= {"adapters": ", ".join(applied)} if applied else {}

@@ -29,6 +29,7 @@ from chronotope.generate.memory import process_bytes, return_large_blocks
 from chronotope.generate.pipeline import Generator, Stream, load_autoencoder
 from chronotope.generate.plan import Plan
 from chronotope.generate.stored.adapters import find_adapter
+from chronotope.generate.stored.folders import transformers_of
 from chronotope.generate.stored.knowledge import record_of_model, training_notes, vocabulary_of_model
 from chronotope.generate.training_clips import (
     Comparison,
@@ -247,7 +248,7 @@ def _comparison(generator: Generator, options: Options) -> Comparison | None:
     """
     if options.no_compare:
         return None
-    models = [generator.folder / "dit"] if generator.folder else []
+    models = transformers_of(generator.folder) if generator.folder else []
     models += [find_adapter(adapter.folder) for adapter in generator.adapters]
     known, lacking = latents_of_models(models, options.compare)
     if lacking:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from chronotope.generate.stored.adapters import Adapter, find_adapter
+from chronotope.generate.stored.folders import transformers_of
 from chronotope.generate.training_clips import Comparison, Nearest, latents_of_models, read_training_clips
 from chronotope.geometry import AnyFrames
 from chronotope.metrics.near_copies import reduced
@@ -22,7 +23,7 @@ __all__ = ["CopyWatch", "clips_at_hand"]
 
 def clips_at_hand(folder: Path | None, adapters: tuple[Adapter, ...], autoencoder: Autoencoder) -> Comparison | None:
     """Return all clips that trained a model, as far as their latents are at hand; they are decoded once."""
-    models = [folder / "dit"] if folder else []
+    models = transformers_of(folder) if folder else []
     models += [find_adapter(adapter.folder) for adapter in adapters]
     known, lacking = latents_of_models(models)
     return Comparison(tuple(read_training_clips(one, autoencoder) for one in known), lacking) if known else None

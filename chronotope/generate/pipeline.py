@@ -29,7 +29,7 @@ from chronotope.generate.copies import CopyWatch, clips_at_hand
 from chronotope.generate.decoding import decode, glance
 from chronotope.generate.memory import asked_size, check_free, video_bytes
 from chronotope.generate.noise import seed_of
-from chronotope.generate.plan import Plan, Shape, make_plan, shape_of
+from chronotope.generate.plan import Plan, Shape, shape_of
 from chronotope.generate.rollout import rollout
 from chronotope.generate.sampler import sample
 from chronotope.generate.stored.adapters import Adapter, apply_adapters, load_adapters
@@ -41,7 +41,7 @@ from chronotope.generate.stored.load import (
     own_settings,
     part_of_description,
 )
-from chronotope.generate.stored.student import Student, find_student
+from chronotope.generate.stored.student import Student, find_student, plan_for
 from chronotope.generate.training_clips import Comparison
 from chronotope.geometry import AnyFrames, Frames, Geometry, Picture, Slice
 from chronotope.models.autoencoder import Autoencoder
@@ -150,6 +150,7 @@ class Generator:
         self._networks: tuple[Autoencoder, DiT] | None = None
         self.student: Student | None = None
         self._student: DiT | None = None
+        self._student_name = ""
         self.names = {"dit": fingerprint(dit), "autoencoder": fingerprint(autoencoder)}
         if isinstance(tokenizer, StateTokenizer):
             self.names["text_encoder"] = tokenizer.facts.hash
@@ -185,8 +186,9 @@ class Generator:
         networks = autoencoder, dit, read_tokenizer(description, dit.config, folder)
         actions = read("actions", ActionSchema) if description.get("actions") else None
         found = cls(*networks, flow, geometry, defaults, folder, applied, precision, actions)
-        found.names |= roots_of(data_behind(description))
-        found.student = None if applied else find_student(folder)
+        found.student = None if applied else find_student(folder, description)
+        behind = [description, *([found.student.description] if found.student else [])]
+        found.names |= roots_of(about for one in behind for about in data_behind(one))
         return found
 
     @property
@@ -305,21 +307,13 @@ class Generator:
         if on_cpu:
             shape = shape_of(request, self.defaults, self.geometry)
             check_free(self._least_memory(request, shape), asked_size(shape.width, shape.height))
-        plan = self._laid_out(request)
+        rest = self.defaults, self.geometry, self.autoencoder.config.channels
+        plan = plan_for(self.student, request, *rest)
         plan = replace(plan, notes=(*plan.notes, *notes), policy=decided)
         if on_cpu:
             shorter = ", or a shorter loop" if plan.canvas.cycle else ""
             check_free(self.memory(plan), asked_size(plan.canvas.width, plan.canvas.height) + shorter)
         return replace(plan, layout=plan.layout.encoded(self._encode)) if encode else plan
-
-    def _laid_out(self, request: Request) -> Plan:
-        """Return the plan of a request, with the student of the model as its sampler where that suits."""
-        rest = self.defaults, self.geometry, self.autoencoder.config.channels
-        plan = make_plan(request, *rest)
-        if self.student is None or not self.student.suits(request, plan):
-            return plan
-        plan = make_plan(replace(request, guidance_scale=1.0), *rest)
-        return replace(plan, student=True, notes=(*plan.notes, self.student.note))
 
     def sampler(self, plan: Plan) -> DiT:
         """Return the network that samples a plan: the transformer, or its student, which is loaded once."""
@@ -327,7 +321,7 @@ class Generator:
             return self.networks[1]
         if self._student is None:
             student = self.student.load(self.names["dit"], self.dit.patch_in.weight.device)
-            self.names["student"] = fingerprint(student)
+            self._student_name = fingerprint(student)
             self._student = rounded(student, self.precision)
         return self._student
 
@@ -408,7 +402,10 @@ class Generator:
         if not isinstance(plan, Plan):
             raise UsageError(f"stream takes what plan() returns, got {described(plan)}")
         seed, report = seed_of(seed, None), as_callback(report)
-        self.sampler(plan)  # so that its name is known
+        names = self.names
+        if plan.student and self.student is not None:
+            self.sampler(plan)  # of another model it is refused before anything is sampled
+            names = names | {"student": self._student_name}
         origin = {
             "program": PROGRAM,
             "task": plan.layout.task,
@@ -420,7 +417,7 @@ class Generator:
             "later_guidance_scales": sorted(set(plan.scales[1:])),
             "notes": list(plan.notes),
             "policy": dict(plan.policy),
-            "model": dict(self.names),
+            "model": names,
             **({"adapters": [adapter.origin for adapter in self.adapters]} if self.adapters else {}),
             "precision": self.precision,
             "computed_with": computed_with(self.dit.patch_in.weight.device),

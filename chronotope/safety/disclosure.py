@@ -17,12 +17,19 @@ def layers_of(origin: Mapping[str, Any]) -> dict[str, Any]:
     names = dict(model) if isinstance(model, dict) else {}
     typed = origin.get("typed_prompt")
     dit, decoder, text = (names.pop(name, "unknown") for name in ("dit", "autoencoder", "text_encoder"))
+    encoder = "its own" if text == "unknown" else text
+    student = {"sampled by its student": names.pop("student")} if "student" in names else {}
     found: dict[str, Any] = {
         "expansion": {"typed": typed, "told": origin.get("prompt")}
         if typed
         else "none: the model was told what was typed",
         "policy": _policy(origin.get("policy")),
-        "model": {"weights": dit, "text encoder": "its own" if text == "unknown" else text, **_adapters(origin)},
+        "model": {
+            "weights": dit,
+            **student,
+            "text encoder": encoder,
+            **_adapters(origin),
+        },
         "autoencoder": {"weights": decoder, "decoder noise": origin.get("decoder_noise", "unknown")},
         "selection": f"none: the only video of seed {origin['seed']}" if "seed" in origin else "unknown",
         "comparison": origin.get("nearest") or "none: not compared with training clips",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from chronotope.config import from_dict
 from chronotope.errors import FileProblem, UsageError
+from chronotope.generate.stored.folders import transformers_of
 from chronotope.geometry import Geometry
 from chronotope.request import Defaults, Request
 from chronotope.serve.order import FieldError, Order
@@ -131,8 +132,8 @@ def read_model_facts(folder: Path) -> ModelFacts:
 def model_identity(folder: Path) -> str:
     """Hash the descriptions of a model, which hold the hashes of its weights, to 16 hex digits."""
     digest = hashlib.sha256()
-    for part in ("dit", "autoencoder"):
-        path = folder / part / "model.json"
+    for part in (*transformers_of(folder), folder / "autoencoder"):
+        path = part / "model.json"
         try:
             digest.update(hashlib.sha256(path.read_bytes()).digest())
         except OSError as problem:

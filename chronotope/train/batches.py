@@ -180,7 +180,9 @@ def make_batch(
     for group in shares[ranks.rank]:
         noised = make_samples(config, dataset, tokenizer, ((place, plan.clips[place]) for place in group), plan.step)
         packs.append(training_pack(config, tokenizer, noised))
-    flops = sum(flops_of_pack(config, each.tokens) for each in packs)
+    flops = sum(3 * forward_flops(config, each.tokens) for each in packs)  # a backward pass takes twice a forward one
+    guided = [each.guided.tokens for each in packs if each.guided is not None]
+    flops += sum(config.student.substeps * forward_flops(config, tokens) for tokens in guided)
     # processes that share the weights pass them equally often
     packs += [packs[-1].without_loss()] * (max(map(len, shares)) - len(packs))
     keys = tuple(dataset.clips[index].key for index in plan.clips)
@@ -194,13 +196,13 @@ def training_pack(config: DiTRun, tokenizer: TextTokenizer, noised: NoisedSample
     return TrainingPack(pack(noised.samples)[0], noised.residual, noised.scale, guided)
 
 
-def flops_of_pack(config: DiTRun, tokens: PackedTokens) -> int:
-    """Count the FLOPs of a forward and a backward pass of a pack."""
+def forward_flops(config: DiTRun, tokens: PackedTokens) -> int:
+    """Count the FLOPs of a forward pass of a pack."""
     flops = sum(text_flops(config.model, length) for length in tokens.text_lengths)
     for length, grid in zip(tokens.lengths, tokens.grids, strict=True):
         visual = grid.slices * grid.rows * grid.columns
         flops += dit_flops(config.model, SampleSize(visual, length - visual, grid.slices))
-    return 3 * flops
+    return flops
 
 
 def groups_of(places: Sequence[int], sizes: Sequence[int], most: int) -> list[list[int]]:

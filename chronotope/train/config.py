@@ -136,6 +136,8 @@ class DiTRun:
                 "the slices of a student of few steps have one clock; set noise_levels.forcing=0 and "
                 f"noise_levels.causal=0, got {self.noise_levels.forcing:g} and {self.noise_levels.causal:g}"
             )
+        if self.student.steps and self.actions.use:
+            raise UsageError("a student learns guidance by texts, and a model with actions is guided by these")
         if self.student.steps and self.flow.prediction != "velocity":
             raise UsageError(f"a student learns a mean velocity, and this model predicts {self.flow.prediction}")
         if self.adapter.rank and self.train.adapter_rate < LEAST_RATE:

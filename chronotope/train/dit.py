@@ -120,6 +120,11 @@ def prepare_run(config: DiTRun, dataset: LatentDataset, out: Path, start: Path |
         trained = checkpoint.read_description(source)
         vocabulary, deviation = tuple(trained["vocabulary"]), tuple(trained["flow"]["deviation"])
         started_from = trained.get("started_from")
+        if config.student.steps and config.flow.shift != trained["flow"]["shift"]:
+            raise UsageError(
+                f"a student goes in the steps of its teacher's clock: {source} has flow.shift "
+                f"{trained['flow']['shift']:g}, got {config.flow.shift:g}"
+            )
         before = read_record(trained)
         record = before | shown if before else None
     asked = config.model.vocabulary_size

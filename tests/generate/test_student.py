@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -11,8 +12,12 @@ import torch
 
 from chronotope import Generator, checkpoint
 from chronotope.errors import FileProblem
+from chronotope.generate.stored.folders import transformers_of
+from chronotope.generate.training_clips import latents_of_models
 from chronotope.models.dit import DiT
-from tests.cli.models import answer, save_run
+from chronotope.serve.limits import model_identity
+from tests.cli.models import answer, reseal, save_run
+from tests.cli.models import run as run_program
 
 STUDENT = {"steps": 3, "substeps": 2, "guidance": 3.0}
 
@@ -28,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     description = checkpoint.read_description(run / "dit")
     about = {"started_from": generator.names["dit"], "student": STUDENT}
     about["defaults"] = {**description["defaults"], "num_steps": 3, "guidance_scale": 1.0}
-    checkpoint.save_model(run / "student", student, {**description, **about}, torch.float16)
+    checkpoint.save_model(run / "dit-student", student, {**description, **about}, torch.float16)
     return run
 
 
@@ -38,16 +43,16 @@ def generator(folder: Path) -> Generator:
 
 
 def test_the_student_samples_in_its_steps(folder: Path, generator: Generator, tmp_path: Path) -> None:
-    made = generator.generate("a red ball", num_inference_steps=3, num_frames=9, height=64, width=64)
+    made = generator.generate("a red ball", num_inference_steps=3, num_frames=8, height=64, width=64)
     alone = Path(shutil.copytree(folder, tmp_path / "alone"))
     shutil.rmtree(alone / "dit")
-    (alone / "student").rename(alone / "dit")
-    other = Generator.load(alone).generate("a red ball", num_frames=9, height=64, width=64)  # with its own defaults
+    (alone / "dit-student").rename(alone / "dit")
+    other = Generator.load(alone).generate("a red ball", num_frames=8, height=64, width=64)  # with its own defaults
     np.testing.assert_array_equal(made.frames, other.frames)
     assert made.origin["model"]["student"] == other.origin["model"]["dit"] != made.origin["model"]["dit"]
     assert made.origin["guidance_scale"] == 1 and "sampled by the student of 3 steps" in made.origin["notes"][-1]
     again = generator.generate(
-        "a red ball", num_inference_steps=3, guidance_scale=1.0, num_frames=9, height=64, width=64
+        "a red ball", num_inference_steps=3, guidance_scale=1.0, num_frames=8, height=64, width=64
     )
     np.testing.assert_array_equal(made.frames, again.frames)  # as the settings in the file say
 
@@ -59,26 +64,52 @@ def test_the_student_samples_in_its_steps(folder: Path, generator: Generator, tm
         {"num_inference_steps": 3, "guidance_scale": 2.0},
         {"num_inference_steps": 3, "negative_prompt": "a tree"},
         {"num_inference_steps": 3, "solver": "heun"},
+        {"num_inference_steps": 3, "num_frames": 33},
         {"num_inference_steps": 3, "task": "edit", "video": np.zeros((8, 32, 48, 3), np.uint8), "strength": 0.5},
         {},
     ],
 )
 def test_all_else_is_left_to_the_model(folder: Path, generator: Generator, settings, tmp_path: Path) -> None:
     alone = Path(shutil.copytree(folder, tmp_path / "alone"))
-    shutil.rmtree(alone / "student")
+    shutil.rmtree(alone / "dit-student")
     made = generator.generate("a red ball", fps=8.0, **settings)
-    assert not any("student" in note for note in made.origin["notes"])
+    assert not any("sampled by the student" in note for note in made.origin["notes"])
+    assert "student" not in made.origin["model"]
+    kept_away = settings.get("num_inference_steps") == 3
+    assert any("the model itself goes in these 3 steps" in note for note in made.origin["notes"]) == kept_away
     np.testing.assert_array_equal(made.frames, Generator.load(alone).generate("a red ball", fps=8.0, **settings).frames)
 
 
 def test_a_student_of_another_model_is_refused(folder: Path, tmp_path: Path) -> None:
-    run = save_run(tmp_path / "run", seed=7)
-    shutil.copytree(folder / "student", run / "student")
+    run = Path(shutil.copytree(folder, tmp_path / "run"))
+    reseal(run / "dit-student", started_from="0123456789abcdef")
     generator = Generator.load(run)
     generator.generate("a red ball")
-    with pytest.raises(FileProblem, match=r"was taught by transformer \w+, and the model is \w+; delete the folder"):
+    said = r"was taught by transformer 0123456789abcdef, and the model is \w+; delete the folder"
+    assert re.search(said, run_program("check", run).stderr)
+    with pytest.raises(FileProblem, match=said):
         generator.generate("a red ball", num_inference_steps=3)
 
 
+def test_a_transformer_that_is_no_student_or_of_another_clock_is_refused(folder: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(folder, tmp_path / "run"))
+    flow = checkpoint.read_description(run / "dit")["flow"]
+    reseal(run / "dit-student", flow={**flow, "shift": 3.0})
+    with pytest.raises(FileProblem, match="differ in flow"):
+        Generator.load(run)
+    shutil.rmtree(run / "dit-student")
+    shutil.copytree(run / "dit", run / "dit-student")
+    with pytest.raises(FileProblem, match="holds a transformer that is no student"):
+        Generator.load(run)
+
+
+def test_near_copies_are_looked_for_in_the_clips_of_the_student_too(folder: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(folder, tmp_path / "run"))
+    reseal(run / "dit-student", data=[{"clips": 500, "manifest": "f" * 64}])
+    assert latents_of_models(transformers_of(run)) == ([], 500)
+    assert model_identity(run) != model_identity(folder)
+
+
 def test_info_and_check_know_it(folder: Path) -> None:
-    assert answer("info", folder)["student"]["kind"] == "model: dit"
+    assert "nothing is wrong" in run_program("check", folder).stdout
+    assert answer("info", folder)["dit-student"]["kind"] == "model: dit"

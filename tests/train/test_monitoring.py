@@ -16,7 +16,7 @@ from chronotope.jsonl import append_jsonl, read_jsonl, write_jsonl
 from chronotope.models.costs import GPUS, SampleSize, dit_flops, text_flops
 from chronotope.models.dit import DiT
 from chronotope.models.refinement import Grid
-from chronotope.train.batches import TrainingPack, flops_of_pack
+from chronotope.train.batches import TrainingPack, forward_flops
 from chronotope.train.config import DiTRun
 from chronotope.train.dit import speed_and_norms, train_dit
 from chronotope.train.loss import HeldOut, HeldOutPack, _changes, _memberships
@@ -90,7 +90,7 @@ def test_the_flops_of_a_batch_are_those_of_its_samples() -> None:
     sizes = SIZE, SampleSize(visual=12, text=5, slices=2)
     one, other = (packed(config.model, size, copies=1) for size in sizes)
     expected = [3 * (dit_flops(config.model, size) + text_flops(config.model, size.text)) for size in sizes]
-    assert [flops_of_pack(config, tokens) for tokens in (one, other)] == expected
+    assert [3 * forward_flops(config, tokens) for tokens in (one, other)] == expected
 
 
 def test_the_share_of_the_peak_of_a_known_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -152,3 +152,5 @@ def test_what_a_student_cannot_learn_is_refused(setting):
         override(DiTRun(), ["student.steps=4"])
     with pytest.raises(UsageError, match="this model predicts noise"):
         override(DiTRun(), ["student.steps=4", "noise_levels.forcing=0", 'flow.prediction="noise"'])
+    with pytest.raises(UsageError, match="a model with actions is guided by these"):
+        override(DiTRun(), ["student.steps=4", "noise_levels.forcing=0", "actions.use=true"])

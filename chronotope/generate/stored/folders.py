@@ -7,9 +7,9 @@ from pathlib import Path
 
 from chronotope.arguments import described
 from chronotope.errors import FileProblem, UsageError, nearest
-from chronotope.storage import PARTS
+from chronotope.storage import PARTS, STUDENT
 
-__all__ = ["PICKLES", "WEIGHTS", "find_model"]
+__all__ = ["PICKLES", "WEIGHTS", "find_model", "transformers_of"]
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
 PICKLES = {".bin", ".ckpt", ".pkl", ".pickle", ".pt", ".pth"}  # never opened: loading one runs the code in it
@@ -46,3 +46,9 @@ def find_model(name: str | Path) -> Path:
     if near := nearest(str(name), inside):
         raise FileProblem(f"{missing}. Did you mean '{near}'?")
     raise FileProblem(f"{missing}; train one with `bash runs/tiny.sh`, then name its folder, out/tiny")
+
+
+def transformers_of(folder: Path) -> list[Path]:
+    """Return the folders of the transformers that sample for a model: its own, and that of its student."""
+    student = folder / STUDENT
+    return [folder / "dit", *([student] if (student / "model.json").is_file() else [])]

@@ -16,7 +16,7 @@ from chronotope.data.record import TrainingRecord, read_record, words_of
 from chronotope.errors import FileProblem
 from chronotope.generate.plan import Plan
 from chronotope.generate.stored.adapters import Adapter, find_adapter
-from chronotope.generate.stored.folders import WEIGHTS
+from chronotope.generate.stored.folders import WEIGHTS, transformers_of
 from chronotope.media import video
 from chronotope.sealed import unsealed
 from chronotope.storage import read_json
@@ -36,7 +36,7 @@ LISTED_SIZES = 8  # of a model of more sizes only the smallest and the largest a
 
 def record_of_model(model: Path, adapters: Sequence[Adapter] = ()) -> TrainingRecord | None:
     """Return what a model and its adapters were trained on; None where one of them has no record."""
-    folders = [model / "dit", *(find_adapter(adapter.folder) for adapter in adapters)]
+    folders = [*transformers_of(model), *(find_adapter(adapter.folder) for adapter in adapters)]
     records = [read_record(read_json(folder / "model.json")) for folder in folders]
     known = [record for record in records if record is not None]
     return functools.reduce(operator.or_, known) if len(known) == len(records) else None

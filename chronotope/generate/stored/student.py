@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from chronotope import checkpoint
 from chronotope.errors import FileProblem
 from chronotope.flow.student import StudentConfig
-from chronotope.generate.plan import Plan
+from chronotope.generate.plan import Plan, make_plan
 from chronotope.generate.stored.load import model_description, part_of_description
+from chronotope.geometry import Geometry
 from chronotope.models.dit import DiT, DiTConfig
-from chronotope.request import Request
+from chronotope.request import Defaults, Request
+from chronotope.storage import STUDENT
 
-__all__ = ["Student", "find_student"]
+__all__ = ["Student", "find_student", "plan_for"]
 
 
 @dataclass(frozen=True)
@@ -25,40 +29,71 @@ class Student:
     folder: Path
     steps: int
     teacher: str
+    description: Mapping[str, Any]
 
     @property
     def note(self) -> str:
         """What is said of a video that the student samples."""
         return f"sampled by the student of {self.steps} steps; another number of --steps is the model's own"
 
-    def suits(self, request: Request, plan: Plan) -> bool:
-        """Whether the student samples a plan: in its own steps, guidance left to it, from noise alone.
+    def unsuited(self, request: Request, plan: Plan) -> str:
+        """Return why a plan in the student's number of steps is not for the student; the empty text where it is.
 
-        It knows only the noise levels of its steps, so an edit, which begins at another level, is the model's own.
+        It knows the noise levels of its own steps alone, and has guidance in its weights.
         """
-        asked = request.num_steps == self.steps and request.guidance_scale in (None, 1.0) and not request.draft
-        plain = request.solver == "euler" and not request.negative_prompt
+        if request.guidance_scale not in (None, 1.0):
+            return "guidance was asked for"
+        if request.negative_prompt:
+            return "a negative prompt needs guidance"
+        if request.draft or request.solver != "euler":
+            return "a draft or another solver was asked for"
+        if len(plan.windows) != 1:
+            return "the video is made in several windows"
         level = plan.canvas.level[~plan.canvas.fixed.reshape(plan.canvas.level.shape)]
-        return asked and plain and bool((level == 1).all())
+        return "" if bool((level == 1).all()) else "an edit begins between the student's noise levels"
 
-    def load(self, teacher: str, device: torch.device) -> DiT:
-        """Return the student; raise FileProblem unless the transformer with the fingerprint `teacher` taught it."""
+    def check(self, teacher: str) -> None:
+        """Raise FileProblem unless the transformer with the fingerprint `teacher` taught this student."""
         if teacher != self.teacher:
             raise FileProblem(
                 f"{self.folder} was taught by transformer {self.teacher}, and the model is {teacher}; delete the "
-                "folder, or train a student of this model: chronotope train dit --from MODEL --set student.steps=4"
+                "folder, or train a student of this model: chronotope train dit --from MODEL --set student.steps=8 "
+                "noise_levels.forcing=0"
             )
-        description = model_description(self.folder, "dit")
-        model = DiT(part_of_description(self.folder, description, "config", DiTConfig))
+
+    def load(self, teacher: str, device: torch.device) -> DiT:
+        """Return the student; see `check`."""
+        self.check(teacher)
+        model = DiT(part_of_description(self.folder, self.description, "config", DiTConfig))
         checkpoint.load_model(self.folder, model)
         return model.eval().requires_grad_(False).to(device)
 
 
-def find_student(folder: Path) -> Student | None:
-    """Return the student in `folder`/student, or None."""
-    part = folder / "student"
-    if not part.is_dir():
+def find_student(folder: Path, teacher: Mapping[str, Any]) -> Student | None:
+    """Return the student in `folder`/dit-student, or None.
+
+    Raises FileProblem for one that fits not the transformer with the description `teacher`.
+    """
+    part = folder / STUDENT
+    if not (part / "model.json").is_file():
         return None
-    description = model_description(part, "dit")
-    config = part_of_description(part, description, "student", StudentConfig)
-    return Student(part, config.steps, str(description.get("started_from")))
+    about = model_description(part, "dit")
+    if "student" not in about:
+        raise FileProblem(f"{part} holds a transformer that is no student; delete the folder, or move it")
+    for name in ("flow", "geometry", "vocabulary", "autoencoder"):
+        if about[name] != teacher[name]:
+            raise FileProblem(f"{part} and {folder / 'dit'} differ in {name}; delete the student, or train it again")
+    steps = part_of_description(part, about, "student", StudentConfig).steps
+    return Student(part, steps, str(about.get("started_from")), about)
+
+
+def plan_for(student: Student | None, request: Request, defaults: Defaults, geometry: Geometry, channels: int) -> Plan:
+    """Return the plan of a request, see `make_plan`, with the student of a model as its sampler where that suits."""
+    plan = make_plan(request, defaults, geometry, channels)
+    if student is None or request.num_steps != student.steps:
+        return plan
+    if reason := student.unsuited(request, plan):
+        note = f"{reason}, so the model itself goes in these {request.num_steps} steps and not its student"
+        return replace(plan, notes=(*plan.notes, note))
+    plan = make_plan(replace(request, guidance_scale=1.0), defaults, geometry, channels)
+    return replace(plan, student=True, notes=(*plan.notes, student.note))
