@@ -178,9 +178,9 @@ def test_a_preview_that_fails_ends_its_task_alone(
 ) -> None:
     given = tasks(tmp_path)
     break_preview(monkeypatch, given[2], deliver.NotDeliveredError("its watermark failed", "watermark"))
-    for together, kinds in ((given, ["done", "done", "failed"]), (given[2:], ["failed"])):
-        line = done(generator, together, Line())
-        assert [line.of(task.id)[-1].kind for task in together] == kinds
+    for batch, kinds in ((given, ["done", "done", "failed"]), (given[2:], ["failed"])):
+        line = done(generator, batch, Line())
+        assert [line.of(task.id)[-1].kind for task in batch] == kinds
         ends = [answer for answer in line.of(given[2].id) if answer.kind in ("done", "failed", "cancelled")]
         assert [(answer.kind, answer.code) for answer in ends] == [("failed", "generation_failed")], "one answer"
         assert not given[2].output.exists()
