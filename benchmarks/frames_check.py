@@ -323,7 +323,7 @@ def _routes(model: Path, folder: Path, clip: Path) -> dict[str, Any]:
                 for task in has_work if layer != "visible mark" else ():
                     before = len(closed.refusals())
                     with closed.failing(layer, fault):
-                        delivered, _ = closed.by_worker(task, generator)
+                        delivered, _ = closed.by_worker(task, generator=generator)
                     told = closed.refusals()[before:]
                     found["attempts"] += 1
                     found["files delivered"] += len(delivered)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from chronotope.bench.measure import ratios_to
@@ -40,11 +40,18 @@ class Section:
 
 
 def lines_of(
-    case: str, seconds: Mapping[str, Sequence[float]], notes: Mapping[str, str] | None = None, aim: str = ""
+    case: str,
+    seconds: Mapping[str, Sequence[float]],
+    notes: Mapping[str, str] | None = None,
+    aim: str = "",
+    apart: Collection[str] = (),
 ) -> list[Line]:
-    """Return a line for each name of `in_turns`; the aim stands beside the one that is hardest to beat."""
+    """Return a line for each name of `in_turns`; the aim stands beside the one that is hardest to beat.
+
+    It does not stand beside those that are `apart`.
+    """
     ratios = ratios_to(seconds, OURS)
-    others = {name: ratio for name, ratio in ratios.items() if not name.startswith(OURS)}
+    others = {name: ratio for name, ratio in ratios.items() if not name.startswith(OURS) and name not in apart}
     hardest = min(others, key=others.__getitem__) if others else ""
     return [
         Line(

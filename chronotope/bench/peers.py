@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from chronotope.errors import UsageError
 
-__all__ = ["CHANNELS", "FRAMES", "PEERS", "TEXT", "Peer", "import_diffusers", "parameters_of"]
+__all__ = ["CHANNELS", "FACTORISED", "FRAMES", "PEERS", "TEXT", "Peer", "import_diffusers", "parameters_of"]
 
 HEAD, TEXT, CHANNELS, FRAMES = 64, 32, 16, 4  # channels of a head, text tokens, latent channels and frames
 
@@ -47,6 +47,7 @@ class Peer:
     name: str
     make: Callable[[int, int, int], nn.Module]
     call: Callable[[Any, Tensor, Tensor], Tensor]
+    factorised: bool = False  # attention in space and in time apart: fewer operations, and beside no aim
 
     def of_size(self, width: int, parameters: int, side: int = 16) -> nn.Module:
         """Return the model whose number of parameters is nearest to `parameters`."""
@@ -136,5 +137,6 @@ PEERS = (
     Peer("LTX", _ltx, _call_ltx),
     Peer("CogVideoX", _cogvideox, _call_cogvideox),
     Peer("HunyuanVideo", _hunyuan, _call_hunyuan),
-    Peer("Latte (factorised)", _latte, _call),
+    Peer("Latte (factorised)", _latte, _call, factorised=True),
 )
+FACTORISED = frozenset(peer.name for peer in PEERS if peer.factorised)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from chronotope.bench.lines import AGAIN, OURS, Line, Section, lines_of
 from chronotope.bench.measure import clock, in_turns
-from chronotope.bench.peers import CHANNELS, FRAMES, PEERS, TEXT, parameters_of
+from chronotope.bench.peers import CHANNELS, FACTORISED, FRAMES, PEERS, TEXT, parameters_of
 from chronotope.config import override
 from chronotope.models.costs import SampleSize, dit_flops, orthogonal_flops, text_flops
 from chronotope.models.dit import DiT
@@ -103,7 +103,7 @@ def measure_training(against: str, rounds: int, compiled: bool, device: torch.de
                 steps[name], parameters = peer_step(name, tokens, samples, precision, device)
                 notes[name] = f"{parameters / 1e6:.2f} M"
             case = f"{samples} x {tokens} tokens, {precision}" if samples > 1 else f"{tokens:,} tokens, {precision}"
-            lines += lines_of(case, in_turns(steps, rounds, device), notes, aim)
+            lines += lines_of(case, in_turns(steps, rounds, device), notes, aim, FACTORISED)
     about = f"a step (forward, backward, fused AdamW) with {TEXT} text tokens, random weights"
     return Section("training", about, tuple(lines))
 

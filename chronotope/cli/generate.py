@@ -215,9 +215,9 @@ def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Pa
     "--policy",
     type=FILE,
     metavar="FILE.toml",
-    help="Decide of the texts by this policy: actions of categories, phrases that are refused or allowed.",
+    help="Judge texts, given files and their consent, frames and near copies of training clips by this policy.",
 )
-@option("--no-policy", is_flag=True, help="Refuse no text; the file says so.")
+@option("--no-policy", is_flag=True, help="Judge and refuse nothing; the file says so.")
 @option(
     "--consent",
     default="",

@@ -101,7 +101,9 @@ ALLOW_HOST = option(
     metavar="M",
     help="A process of which no step ends in this time hangs: it is replaced, and its job tried once more.",
 )
-@option("--policy", type=FILE, metavar="FILE.toml", help="Decide of prompts by this policy; see chronotope generate.")
+@option(
+    "--policy", type=FILE, metavar="FILE.toml", help="Judge texts, given files and frames by this policy; see generate."
+)
 @click.pass_context
 def serve(
     ctx: click.Context,
@@ -199,7 +201,7 @@ def _devices(workers: int | None) -> tuple[str, ...]:
 @click.command(
     cls=Command,
     sections={
-        "session": ["prompt", "image", "record", "steps", "guidance", "history"],
+        "session": ["prompt", "image", "consent", "record", "steps", "guidance", "history"],
         "replay": ["replay", "out"],
         "server": ["host", "port", "allow_host"],
     },
@@ -212,6 +214,12 @@ def _devices(workers: int | None) -> tuple[str, ...]:
 @click.argument("model", metavar="MODEL", default="small-crafter")
 @option("--prompt", default="", metavar="TEXT", help="Words from which a session begins where no picture is given.")
 @option("--image", type=FILE, metavar="FILE", help="The picture from which a session begins.")
+@option(
+    "--consent",
+    default="",
+    metavar="TEXT",
+    help="What you state of the people in the picture; a policy may need it. It stands in the record.",
+)
 @option("--record", type=FILE, metavar="FILE", help="Record sessions here; that of a second player into FILE-2, ...")
 @option("--steps", type=click.IntRange(1, 1000), metavar="N", help="Steps of the sampler.  [default: the model's]")
 @option(
@@ -234,6 +242,7 @@ def play(
     model: str,
     prompt: str,
     image: Path | None,
+    consent: str,
     record: Path | None,
     steps: int | None,
     guidance: float | None,
@@ -265,7 +274,7 @@ def play(
     from chronotope.simulate.listening import allowed_hosts
     from chronotope.simulate.model import StepSettings, WorldModel
 
-    if replay is not None and (prompt or image or record or steps or guidance is not None or history):
+    if replay is not None and (prompt or image or consent or record or steps or guidance is not None or history):
         raise UsageError("--replay FILE begins and samples as its record says; give no option of a session with it")
     picture = None
     if image is not None:
@@ -283,7 +292,8 @@ def play(
         say(f"the page is at {address}; Ctrl-C stops")
         echo(address)
 
-    run(world, PlayOptions(prompt, picture, record, allowed_hosts(host, *allow_host)), host, port, started)
+    options = PlayOptions(prompt, picture, consent, record, allowed_hosts(host, *allow_host))
+    run(world, options, host, port, started)
     say("stopped" + (f"; the record is {record}" if record and record.exists() else ""))
 
 

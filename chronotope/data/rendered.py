@@ -176,7 +176,7 @@ def without_actions(data: Path, schema: ActionSchema | None, rows: Sequence[Mapp
         named = [file for file in files if has_actions(data / file)]
         told = "have actions beside them that are not used, since no dataset.json says what they mean"
     else:
-        named = [file for file, has_actions in files.items() if not has_actions]
+        named = [file for file, has_some in files.items() if not has_some]
         told = "have no actions; a training shows them as clips whose actions are not known"
     return [f"{data}: {len(named)} of {len(files)} clips, such as {named[0]}, {told}"] if named else []
 

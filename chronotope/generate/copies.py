@@ -12,13 +12,13 @@ from jaxtyping import Bool
 
 from chronotope.generate.stored.adapters import Adapter, find_adapter
 from chronotope.generate.stored.folders import transformers_of
-from chronotope.generate.training_clips import Comparison, Nearest, latents_of_models, read_training_clips
+from chronotope.generate.training_clips import Comparison, latents_of_models, read_training_clips
 from chronotope.geometry import AnyFrames
 from chronotope.metrics.near_copies import reduced
 from chronotope.models.autoencoder import Autoencoder
 from chronotope.safety.policy.decide import Policy
 
-__all__ = ["CopyWatch", "clips_at_hand"]
+__all__ = ["CopyWatch", "clips_at_hand", "required_comparison"]
 
 
 def clips_at_hand(folder: Path | None, adapters: tuple[Adapter, ...], autoencoder: Autoencoder) -> Comparison | None:
@@ -29,31 +29,30 @@ def clips_at_hand(folder: Path | None, adapters: tuple[Adapter, ...], autoencode
     return Comparison(tuple(read_training_clips(one, autoencoder) for one in known), lacking) if known else None
 
 
-class CopyWatch:
-    """Looks at the frames of a video while they are made, and lets the policy decide of the nearest training clip.
+def required_comparison(
+    policy: Policy, given: Comparison | None, find: Callable[[], Comparison | None]
+) -> Comparison | None:
+    """Return the clips to compare with: those that are given, else, where the policy requires clips, what is found.
 
-    `find` returns the clips where the policy demands them and none were given. Raises `RefusedError` at once where
-    they are not at hand.
+    Raises `RefusedError` where the policy requires a comparison and clips are not at hand.
     """
+    if not policy.near_copies.required:
+        return given
+    comparison = given or find()
+    lacking = comparison.not_compared if comparison else None
+    if lacking != 0:
+        which = "they" if lacking is None else f"{lacking} of them"
+        policy.refuse_uncompared(f"{which} are not at hand; name the folders of their latents with --compare")
+    return comparison
 
-    def __init__(
-        self,
-        policy: Policy,
-        comparison: Comparison | None,
-        find: Callable[[], Comparison | None],
-        fps: float,
-        new: Bool[np.ndarray, " t"],
-    ) -> None:
+
+class CopyWatch:
+    """Looks at the frames of a video while they are made, and lets the policy decide of the nearest training clip."""
+
+    def __init__(self, policy: Policy, comparison: Comparison | None, fps: float, new: Bool[np.ndarray, " t"]) -> None:
         self.policy, self.comparison, self.fps, self.new = policy, comparison, fps, new
-        self.nearest: Nearest | None = None
         self._rows: list[np.ndarray] = []
         self._decided: dict[str, Any] | None = None
-        if policy.near_copies.required:
-            self.comparison = comparison or find()
-            lacking = self.comparison.not_compared if self.comparison else None
-            if lacking != 0:
-                which = "they" if lacking is None else f"{lacking} of them"
-                policy.refuse_uncompared(f"{which} are not at hand; name the folders of their latents with --compare")
 
     def pieces(self, pieces: Iterator[AnyFrames]) -> Iterator[AnyFrames]:
         """Pass the pieces of a video on; raise `RefusedError` after the last one where the video is refused."""
@@ -76,6 +75,6 @@ class CopyWatch:
         if nearest is None:
             return {}
         own = self.policy.near_copies.distance
-        self.nearest = nearest if own is None else replace(nearest, threshold=own)
-        decision = self.policy.decide_copy(self.nearest.distance, self.nearest.is_copy)
-        return {"nearest": {**self.nearest.described(), "decision": decision}}
+        nearest = nearest if own is None else replace(nearest, threshold=own)
+        decision = self.policy.decide_copy(nearest.distance, nearest.is_copy)
+        return {"nearest": {**nearest.described(), "decision": decision}}

@@ -25,7 +25,7 @@ from chronotope.errors import FileProblem, UsageError
 from chronotope.flow.path import FlowConfig
 from chronotope.generate.canvas import Canvas
 from chronotope.generate.colours import ColourStabilizer
-from chronotope.generate.copies import CopyWatch, clips_at_hand
+from chronotope.generate.copies import CopyWatch, clips_at_hand, required_comparison
 from chronotope.generate.decoding import decode, glance
 from chronotope.generate.memory import asked_size, check_free, video_bytes
 from chronotope.generate.noise import seed_of
@@ -426,15 +426,16 @@ class Generator:
         seconds = {"sampling": 0.0, "decoding": 0.0}
         if sampled is not None:
             seconds["sampling"] = sampled.seconds
-        copies = CopyWatch(self.policy, self.comparison, self._clips_at_hand, plan.canvas.fps, plan.layout.new_frames)
+        self.require_comparison()
+        copies = CopyWatch(self.policy, self.comparison, plan.canvas.fps, plan.layout.new_frames)
         latents = self._fill(plan, seed, report, seconds, watch, sampled)
         pieces = copies.pieces(self._pieces(plan, latents, seconds))
         return Stream(pieces, plan.canvas.fps, origin, seconds, copies.found)
 
-    def _clips_at_hand(self) -> Comparison | None:
-        """Read the clips that trained the model, and keep them."""
-        self.comparison = clips_at_hand(self.folder, self.adapters, self.autoencoder)
-        return self.comparison
+    def require_comparison(self) -> None:
+        """Read the clips that trained the model where the policy requires them; raise `RefusedError` without them."""
+        read = partial(clips_at_hand, self.folder, self.adapters, self.autoencoder)
+        self.comparison = required_comparison(self.policy, self.comparison, read)
 
     def _pieces(self, plan: Plan, latents: Iterator[Tensor], seconds: dict[str, float]) -> Iterator[AnyFrames]:
         """Decode the latents while they are sampled, and insert the known frames; adds up the seconds of each part."""

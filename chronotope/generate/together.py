@@ -32,10 +32,12 @@ def sample_plans(
 
     `report(step)` is called after each step, and then each of `watches`, see `Generator.stream`. The seconds of a plan
     are its share. Raises `RoundingError` where a video would have other values than alone, as some numbers of rows
-    round differently in single precision; `UsageError` for plans that differ in kind.
+    round differently in single precision; `UsageError` for plans that differ in kind; `RefusedError` where the policy
+    requires a comparison with training clips that cannot be made.
     """
     if plans[0].kind is None or len({plan.kind for plan in plans}) > 1:
         raise UsageError("plans that are sampled together have one window each, and equal sizes, lengths and settings")
+    generator.require_comparison()
     first, canvases, began = plans[0], [plan.canvas for plan in plans], time.perf_counter()
 
     def watch(latents: Sequence[Tensor]) -> None:

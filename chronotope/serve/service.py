@@ -33,7 +33,7 @@ from chronotope.serve.jobs.store import Job, Store, StoredFile, StoreProblem, ne
 from chronotope.serve.jobs.worker import Task
 from chronotope.serve.limits import Limits, ModelFacts, QuotaError, read_model_facts
 from chronotope.serve.order import FieldError, Order, Upload, shown_name
-from chronotope.serve.refusals import check_given, check_texts, fields_of_files
+from chronotope.serve.refusals import check_texts, check_upload, fields_of_files
 from chronotope.serve.uploads import decode_data_url, save_upload
 from chronotope.storage import locked, remove_partials
 
@@ -189,7 +189,7 @@ class Service:
     def _check_files(self, order: Order, files: Sequence[StoredFile]) -> None:
         """Refuse given files before they wait, by what they carry; the worker judges their frames, too."""
         for file in files:
-            check_given(self.rules, self.input_path(file), fields_of_files(order)[file.id], order.consent)
+            check_upload(self.rules, self.input_path(file), fields_of_files(order)[file.id], order.consent)
 
     def refusal(self, prompt: str, negative: str, guidance: float | None) -> str:
         """Return the words in which an order with these texts would be refused, or the empty text; record nothing."""
@@ -322,7 +322,7 @@ class Service:
         self._check_quota(owner)
         file = self._store_input(owner, None, "file", upload)
         try:
-            check_given(self.rules, self.input_path(file), "file", None)
+            check_upload(self.rules, self.input_path(file), "file", None)
             self.store.add_file(file)
         except BaseException:
             self._unlink([file])
@@ -373,22 +373,22 @@ class Service:
         """Return the order of a job; outputs of jobs that it has waited for become input files of its own."""
         order, files = self.order_of(job), list[StoredFile]()
         own: dict[str, Any] = {}
-        for param in ("video", "into"):
-            name = getattr(order, param)
-            if name is None or self.store.file(name) is not None:
-                continue
-            source = self.store.get(name)
-            if source is None or source.state != "completed":
-                state = "was deleted" if source is None else "has failed"
-                raise FieldError(param, f"the video {name}, of which it was to be made, {state}", "source_lost")
-            files.append(self._store_input(job.owner, job.id, param, name))
-            own[param] = files[-1].id
-        if files:
-            try:
+        try:
+            for param in ("video", "into"):
+                name = getattr(order, param)
+                if name is None or self.store.file(name) is not None:
+                    continue
+                source = self.store.get(name)
+                if source is None or source.state != "completed":
+                    state = "was deleted" if source is None else "has failed"
+                    raise FieldError(param, f"the video {name}, of which it was to be made, {state}", "source_lost")
+                files.append(self._store_input(job.owner, job.id, param, name))
+                own[param] = files[-1].id
+            if files:
                 self.store.adopt(job.id, job.asked | own, files)
-            except BaseException:
-                self._unlink(files)
-                raise
+        except BaseException:
+            self._unlink(files)
+            raise
         return replace(order, **own)
 
     # Files on disk: every name is an identifier of ours, and none is a user's
@@ -422,7 +422,7 @@ class Service:
             self.input_path(file).unlink(missing_ok=True)
 
     def _remove_orphans(self) -> list[str]:
-        """Delete what a service that was killed left: half-written files, and those of no job.
+        """Delete what a service that was killed left: half-written files, those of deleted jobs, and those of no job.
 
         Finished videos and pictures of no job stay and are named: the database may be an older copy. Then uploads of
         no job stay, too.
@@ -432,6 +432,11 @@ class Service:
         names = self.store.names()
         lost = [path for folder in folders for path in folder.iterdir() if path.is_file()]
         lost = [path for path in lost if OWN_NAME.fullmatch(path.name) and path.name.partition(".")[0] not in names]
+        deleted = self.store.deleted()
+        for path in [path for path in lost if path.name.partition(".")[0] in deleted]:
+            path.unlink(missing_ok=True)
+            lost.remove(path)
+        self.store.forget_deleted()
         made = {path.stem for path in lost if path.parent.name == "outputs" and sidecar(path).is_file()}
         for path in lost:
             if path.name.partition(".")[0] not in made and not (made and path.parent.name == "inputs"):
@@ -470,13 +475,20 @@ def _uptime() -> float:
 
 
 def _link(source: Path, target: Path) -> None:
-    """Give a file a second name, or copy it where the file system has no links; it may be gone by now."""
+    """Give a file a second name, or copy it where the file system has no links; it may be gone by now.
+
+    Raises `StoreProblem` where it cannot be copied, as on a full disk.
+    """
     try:
         os.link(source, target)
     except FileNotFoundError:
         raise MissingError(None, "the file was deleted meanwhile", "not_found") from None
     except OSError:
-        shutil.copyfile(source, target)
+        try:
+            shutil.copyfile(source, target)
+        except OSError as problem:
+            target.unlink(missing_ok=True)
+            raise StoreProblem(f"a file cannot be copied now ({problem.strerror}); try again later") from None
 
 
 def _digest(order: Order, media: Mapping[str, Any], kind: str, remixed_from: str | None) -> str:

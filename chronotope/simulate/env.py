@@ -60,19 +60,23 @@ class WorldEnv(gymnasium.Env[np.ndarray, Any]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Begin from `options["image"]`, uint8 [h, w, 3], else from `options["prompt"]`, else from a stored start."""
+        """Begin from `options["image"]`, uint8 [h, w, 3], else from `options["prompt"]`, else from a stored start.
+
+        `options["consent"]` is what you state of the people in the image; a policy may need it.
+        """
         super().reset(seed=seed)
         options = options or {}
-        if unknown := options.keys() - {"image", "prompt"}:
-            raise UsageError(f"reset takes the options image and prompt, got {', '.join(sorted(map(str, unknown)))}")
-        prompt = as_text("prompt", options.get("prompt", ""))
+        if unknown := options.keys() - {"image", "prompt", "consent"}:
+            got = ", ".join(sorted(map(str, unknown)))
+            raise UsageError(f"reset takes the options image, prompt and consent, got {got}")
+        prompt, consent = (as_text(name, options.get(name, "")) for name in ("prompt", "consent"))
         picture = options.get("image")
         if picture is not None:
             picture = as_pixels("image", picture, "height, width")
         noise = int(self.np_random.integers(MAX_SEED))
         if picture is None and not prompt:
             picture = start_picture(self.model.generator.folder, noise)
-        self._state, self._frame = self.model.begin(noise, prompt, picture)
+        self._state, self._frame = self.model.begin(noise, prompt, picture, consent)
         self._steps = 0
         return self._frame.copy(), {"frame": 0}
 

@@ -108,15 +108,20 @@ class WorldModel:
         return self.generator.defaults.height, self.generator.defaults.width
 
     @own_settings()
-    def begin(self, seed: int = 0, prompt: str = "", picture: Picture | None = None) -> tuple[WorldState, Picture]:
-        """Return the first state and frame: of a picture, which is scaled to the model's size, or of a text alone."""
+    def begin(
+        self, seed: int = 0, prompt: str = "", picture: Picture | None = None, consent: str = ""
+    ) -> tuple[WorldState, Picture]:
+        """Return the first state and frame: of a picture, which is scaled to the model's size, or of a text alone.
+
+        `consent` is what you state of the people in the picture; a policy may need it.
+        """
         check_length(prompt)
         if self.generator.policy.near_copies.required:
             self.generator.policy.refuse_uncompared("those of a played world are not; play by another policy")
         if prompt:
             self.generator.policy.check({"prompt": prompt})
         if picture is not None:
-            check_uploads(self.generator.policy, Inputs(images=((0.0, picture),)), (), "", self.fps)
+            check_uploads(self.generator.policy, Inputs(images=((0.0, picture),)), (), consent, self.fps)
         height, width = self.size
         still = (Slice(0, 1),)
         unknown = torch.zeros(1, self.generator.dit.config.action_width)

@@ -34,11 +34,12 @@ MAX_SEED = 2**53  # whole numbers that JavaScript keeps exactly
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """How a session begins: from a picture, or from a prompt alone."""
+    """How a session begins: from a picture, or from a prompt alone; `consent` is stated of people in the picture."""
 
     seed: int = 0
     prompt: str = ""
     picture: Picture | None = None
+    consent: str = ""
 
     def line(self, model: WorldModel) -> dict[str, Any]:
         """Return the first line of the record of a session with this model."""
@@ -48,6 +49,7 @@ class Start:
             "seed": self.seed,
             "prompt": self.prompt,
             "picture": None if self.picture is None else encode_picture(self.picture),
+            "consent": self.consent,
             "actions": to_dict(model.schema),
             "fps": model.fps,
             "size": list(model.size),
@@ -63,9 +65,8 @@ class Start:
         if not 0 <= seed < MAX_SEED:
             raise UsageError(f"a seed is a whole number from 0 to {MAX_SEED - 1}, got {seed}")
         picture = data.get("picture")
-        return Start(
-            seed, as_text("prompt", data.get("prompt", "")), None if picture is None else decode_picture(picture)
-        )
+        prompt, consent = (as_text(name, data.get(name, "")) for name in ("prompt", "consent"))
+        return Start(seed, prompt, None if picture is None else decode_picture(picture), consent)
 
 
 def encode_picture(picture: Picture) -> str:

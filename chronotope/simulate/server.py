@@ -55,6 +55,7 @@ class PlayOptions:
 
     prompt: str = ""
     picture: Picture | None = None
+    consent: str = ""
     record: Path | None = None
     hosts: frozenset[str] = LOOPBACK
 
@@ -88,7 +89,7 @@ class _Players:
         picture = start.picture if start.picture is not None else self.options.picture
         if picture is None and not prompt.strip():
             picture = start_picture(self.model.generator.folder, start.seed)
-        return Start(start.seed, prompt, picture)
+        return Start(start.seed, prompt, picture, start.consent or self.options.consent)
 
 
 class _Connection:

@@ -63,7 +63,7 @@ class Session:
         self, model: WorldModel, start: Start, write: Callable[[Mapping[str, Any]], None] = lambda line: None
     ) -> None:
         self.model, self.start, self._write = model, start, write
-        state, picture = model.begin(start.seed, start.prompt, start.picture)
+        state, picture = model.begin(start.seed, start.prompt, start.picture, start.consent)
         self.frame, self.seen, self._highest = 0, 0, 0
         self._kept: deque[tuple[WorldState, Shown]] = deque(maxlen=max(2, round(BACK_SECONDS * model.fps) + 1))
         self._kept.append((state, Shown(0, picture, self.neutral)))

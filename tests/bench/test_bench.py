@@ -43,6 +43,8 @@ def test_the_aim_stands_beside_the_fastest_of_the_others() -> None:
     lines = lines_of("a step", seconds, {"LTX": "5 M"}, ">= 2")
     assert [(line.who, line.aim) for line in lines] == [(OURS, ""), (AGAIN, ""), ("Wan", ""), ("LTX", ">= 2")]
     assert lines[-1] == Line("a step", "LTX", 1.5, "s", 1.5, ">= 2", "5 M")
+    apart = lines_of("a step", seconds, aim=">= 2", apart=("LTX",))
+    assert [line.who for line in apart if line.aim] == ["Wan"]
 
 
 def test_a_table_by_hand() -> None:

@@ -62,6 +62,30 @@ def test_the_script_of_a_kit_checks_a_run_alone(made: tuple[Path, Path]) -> None
     assert wrong.returncode == 1 and "neither the kit nor the run has the hash" in wrong.stderr
 
 
+def test_the_script_follows_the_order_of_the_kit_beyond_ids_of_four_digits(tmp_path: Path) -> None:
+    items = [{"id": name, "commitment": "0"} for name in ("9999", "10000")]
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    ledger.write({"kind": "began", "case": "", "kit": "k"})
+    ledger.write(*({"kind": "planned", "case": one["id"], "prompt": "sealed 0"} for one in items))
+    for one in items:
+        ledger.write({"kind": "started", "case": one["id"]}, {"kind": "done", "case": one["id"]})
+    assert list(standalone._ledger(ledger.path, items, "k", ledger.head)) == ["9999", "10000"]
+    with pytest.raises(standalone.DoesNotFitError):
+        standalone._ledger(ledger.path, items[::-1], "k", ledger.head)
+
+
+def test_the_script_says_that_an_empty_ledger_was_cut(made: tuple[Path, Path], tmp_path: Path) -> None:
+    kit, folder = (Path(shutil.copytree(source, tmp_path / source.name)) for source in made)
+    (folder / "ledger.jsonl").write_text("")
+    commitment = read_json(folder / "commitment.json")
+    for rewrite in (False, True):
+        if rewrite:  # signed anew, as by an organiser who cuts all of it
+            key = read_key(made[0].parent / "kit.key", read_kit(kit))
+            write_json(folder / "commitment.json", sign(commitment | {"ledger": "0" * 64}, key.signer))
+        found = _checked_alone(kit, folder)
+        assert found.returncode == 1 and "does not fit: the ledger was cut" in found.stderr
+
+
 @pytest.mark.parametrize("tamper", TAMPERINGS, ids=lambda tamper: tamper.__name__)
 def test_the_script_of_a_kit_refuses_every_tampering(
     tamper: Callable[..., None], made: tuple[Path, Path], tmp_path: Path

@@ -18,7 +18,7 @@ from chronotope import Generator
 from chronotope.media import video
 from chronotope.safety.audit import audit_path
 from chronotope.safety.policy import decide
-from chronotope.serve.jobs.worker import Answer, Task, _Maker
+from chronotope.serve.jobs.worker import Answer, Task, _BrokenError, _Maker
 from chronotope.serve.service import Service
 from tests.cli.models import run
 from tests.safety.onnx_models import brightness_model
@@ -155,11 +155,14 @@ class Connection:
         self.answers.append(answer)
 
 
-def by_worker(task: Task, generator: Generator) -> tuple[list[Path], Answer]:
-    """Do a job of the service in this process; return what was delivered, and the answer."""
+def by_worker(*tasks: Task, generator: Generator) -> tuple[list[Path], list[Answer]]:
+    """Do jobs of the service together in this process; return what was delivered, and the last answer of each."""
     connection = Connection()
-    _Maker(generator, connection).make([task])  # type: ignore[arg-type]
-    return sorted(task.output.parent.glob(f"{task.output.stem}*")), connection.answers[-1]
+    with contextlib.suppress(_BrokenError):  # the process would end
+        _Maker(generator, connection).make(tasks)  # type: ignore[arg-type]
+    delivered = [path for task in tasks for path in task.output.parent.glob(f"{task.output.stem}*")]
+    last = {answer.job: answer for answer in connection.answers}
+    return sorted(delivered), [last[task.id] for task in tasks if task.id in last]
 
 
 # Routes

@@ -146,10 +146,26 @@ def test_a_route_delivers_nothing_where_a_layer_fails(
                 assert jobs
             with failing(layer, fault):
                 for job in jobs:
-                    delivered, answer = by_worker(service._task(job), generator)
+                    delivered, (answer,) = by_worker(service._task(job), generator=generator)
                     assert (delivered, answer.kind) == ([], "failed")
         assert not list((folder / "outputs").iterdir())
     assert refusals() and all(map(is_complete, refusals()))
+
+
+@pytest.mark.parametrize("layer", [layer for layer in LAYERS if layer not in ("uploads", "visible mark")])
+def test_jobs_of_one_pass_leave_no_file_without_a_layer(
+    layer: str, model: Path, generator: Generator, work: Path
+) -> None:
+    with Service(work / "service", str(model), devices=()) as service:
+        for _ in range(2):
+            _, jobs = order(service, "/v1/videos", work / "inputs" / "clip.mp4")
+        tasks = [service._task(job) for job in jobs]
+        with failing(layer, "killed"):
+            delivered, answers = by_worker(*tasks, generator=generator)
+        assert (delivered, [answer.kind for answer in answers]) == ([], ["failed", "failed"])
+        assert {answer.code for answer in answers} <= {"content_policy_violation", "generation_failed"}
+        delivered, answers = by_worker(*tasks, generator=generator)
+        assert len(delivered) == 4 and [answer.kind for answer in answers] == ["done", "done"]
 
 
 @pytest.mark.parametrize("path", BODIES)
@@ -171,7 +187,7 @@ def test_a_preview_of_a_finished_video_needs_every_layer(
 ) -> None:
     with Service(work / "service", str(model), devices=()) as service:
         _, (job,) = order(service, "/v1/videos", work / "inputs" / "clip.mp4")
-        _, answer = by_worker(service._task(job), generator)
+        _, (answer,) = by_worker(service._task(job), generator=generator)
         assert service.store.claim() and service.store.complete(job.id, answer.result)
         with failing(layer, "killed"):
             found = asked(service)("GET", f"/v1/videos/{job.id}/content?variant={variant}")

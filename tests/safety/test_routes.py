@@ -209,7 +209,7 @@ def test_the_service_delivers_no_job_without_keys(task: str, model: Path, clip: 
     paths = {"clip": clip, "still": folder / "still.png"}
     output = folder / f"made.{'png' if order.picture else 'mp4'}"
     task = Task("job", order, paths, output, folder / "made.preview.webp")
-    _, answer = by_worker(task, Generator.load(model))
+    _, (answer,) = by_worker(task, generator=Generator.load(model))
     assert answer.kind == "failed" and "failed" in answer.message and str(folder.parent) not in answer.message
     assert not list(folder.glob("made*"))
 

@@ -64,6 +64,28 @@ def test_an_older_copy_of_the_database_deletes_no_videos(tmp_path: Path) -> None
     assert sorted(path.name for path in folder.rglob("*_*")) == before
 
 
+def test_the_files_of_a_deleted_job_do_not_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process may be killed between the deletion of a job, which is final, and that of its files."""
+    folder = tmp_path / "service"
+    with Service(folder, devices=()) as service:
+        ask = asked(service)
+        names = [ask("POST", "/v1/videos", json=ORDER).json()["id"] for _ in range(2)]
+        file = ask("POST", "/v1/files", files={"file": ("a.png", picture())}).json()["id"]
+        for name in names:
+            for ending in ("mp4", "mp4.json"):
+                (folder / "outputs" / f"{name}.{ending}").write_bytes(b"x")
+        with monkeypatch.context() as patched:
+            patched.setattr(Service, "_remove_output", lambda *_: None)
+            patched.setattr(Service, "_unlink", lambda *_: None)
+            service.delete("local", names[0])
+            service.delete_file("local", file)
+        assert len([*folder.rglob("*_*")]) == 5
+    for _ in range(2):
+        with Service(folder, devices=()) as service:
+            assert service.kept == [] and service.store.deleted() == set()
+        assert sorted(path.name for path in folder.rglob("*_*")) == [f"{names[1]}.mp4", f"{names[1]}.mp4.json"]
+
+
 def test_a_folder_of_somebody_else_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "outputs").mkdir()
     (tmp_path / "outputs" / "holiday.mp4").write_bytes(b"x")

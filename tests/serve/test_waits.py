@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
+from unittest.mock import Mock
+
 import numpy as np
 import pytest
 
 from chronotope.media import video
-from chronotope.serve.jobs.store import Job
+from chronotope.serve.jobs.store import Job, StoreProblem
 from chronotope.serve.order import FieldError, Order
 from chronotope.serve.service import MissingError, Service
 from tests.serve.asking import ORDER, Ask, refused
@@ -91,3 +96,27 @@ def test_only_clips_are_waited_for_and_only_of_the_same_owner(
     service.store.fail(claimed(service).id, {"code": "x", "message": "x"})
     said = refused(ask("POST", "/v1/generations", json={**ORDER, **LEAD, "video": first}), 400, "not_completed")
     assert "is failed; name a completed one" in said["message"]
+
+
+@pytest.mark.parametrize("fault", ["the second is gone", "the disk is full"])
+def test_inputs_that_cannot_all_be_had_leave_no_file(
+    ask: Ask, service: Service, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    sized = {**ORDER, "num_frames": 12, "size": "48x32"}
+    first, second = (ask("POST", "/v1/generations", json=sized).json()["id"] for _ in range(2))
+    connect = {**ORDER, "task": "connect", "num_frames": 8, "video": first, "into": second}
+    assert ask("POST", "/v1/generations", json=connect).status_code == 200
+    for _ in range(2):
+        end(service, claimed(service).id)
+    job, before = claimed(service), sorted((service.folder / "inputs").iterdir())
+    if fault == "the second is gone":
+        service.delete("local", second)
+        with pytest.raises(FieldError, match="was deleted"):
+            service._task(job)
+    else:
+        other = OSError(errno.EXDEV, "other file system")
+        monkeypatch.setattr(os, "link", Mock(side_effect=other))
+        monkeypatch.setattr(shutil, "copyfile", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
+        with pytest.raises(StoreProblem, match="No space left on device"):
+            service._task(job)
+    assert sorted((service.folder / "inputs").iterdir()) == before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,11 @@ from chronotope import Generator
 from chronotope.generate import together
 from chronotope.generate.sampler import RoundingError
 from chronotope.media import video
-from chronotope.serve.jobs.worker import Answer, Task, _BrokenError, _Maker
+from chronotope.prompt import read_prompts
+from chronotope.request import Request
+from chronotope.safety import deliver
+from chronotope.safety.policy.decide import RefusedError, read_policy
+from chronotope.serve.jobs.worker import Answer, Task, _BrokenError, _failed, _Maker
 from chronotope.serve.order import Order
 from tests.cli.models import save_run
 
@@ -64,6 +69,18 @@ def tasks(folder: Path, **more: Any) -> list[Task]:
 def done(generator: Generator, given: list[Task], line: Line) -> Line:
     _Maker(generator, line).make(given)  # type: ignore[arg-type]
     return line
+
+
+def break_preview(monkeypatch: pytest.MonkeyPatch, broken: Task, problem: Exception) -> None:
+    """Let the preview of one task fail."""
+    whole = deliver.deliver
+
+    def delivered(path: Path, *rest: Any, **more: Any) -> None:
+        if path == broken.preview:
+            raise problem
+        whole(path, *rest, **more)
+
+    monkeypatch.setattr(deliver, "deliver", delivered)
 
 
 def frames(given: list[Task]) -> list[np.ndarray]:
@@ -154,3 +171,64 @@ def test_an_error_that_was_not_foreseen_ends_the_process(
         done(generator, tasks(tmp_path), line)
     assert line.answers[-1].code == "internal_error"
     assert "done" not in {answer.kind for answer in line.answers}
+
+
+def test_a_preview_that_fails_ends_its_task_alone(
+    generator: Generator, alone: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = tasks(tmp_path)
+    break_preview(monkeypatch, given[2], deliver.NotDeliveredError("its watermark failed", "watermark"))
+    for batch, kinds in ((given, ["done", "done", "failed"]), (given[2:], ["failed"])):
+        line = done(generator, batch, Line())
+        assert [line.of(task.id)[-1].kind for task in batch] == kinds
+        ends = [answer for answer in line.of(given[2].id) if answer.kind in ("done", "failed", "cancelled")]
+        assert [(answer.kind, answer.code) for answer in ends] == [("failed", "generation_failed")], "one answer"
+        assert not given[2].output.exists()
+    assert all(np.array_equal(one, other) for one, other in zip(frames(given[:2]), alone[:2], strict=True))
+
+
+def test_an_unforeseen_error_of_a_preview_is_that_of_its_task(
+    generator: Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given, line = tasks(tmp_path), Line()
+    break_preview(monkeypatch, given[1], RuntimeError("an illegal memory access"))
+    with pytest.raises(_BrokenError):
+        done(generator, given, line)
+    assert [(answer.job, answer.code) for answer in line.answers if answer.kind == "failed"] == [
+        (given[1].id, "internal_error")
+    ]
+
+
+def test_no_preview_stays_of_a_task_that_ends_without_a_file(generator: Generator, tmp_path: Path) -> None:
+    given = tasks(tmp_path)[:2]
+    line = Line(lambda answer: answer.job if (answer.job, answer.kind) == (given[1].id, "preview") else None)
+    done(generator, given, line)
+    assert "preview" in {answer.kind for answer in line.of(given[1].id)}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["3.mp4", "3.mp4.json"]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_frames_that_are_judged_have_no_preview(generator: Generator, tmp_path: Path, count: int) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text('[[output.forbid]]\nevent = "an elephant is there, then a bus appears"\n')
+    line = done(generator, [replace(task, policy=policy) for task in tasks(tmp_path)[:count]], Line())
+    kinds = [answer.kind for answer in line.answers]
+    assert kinds.count("done") == count and "preview" not in kinds
+
+
+def test_a_comparison_that_cannot_be_made_costs_no_step(generator: Generator, tmp_path: Path) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text('[near_copies]\naction = "refuse"\n')
+    line = done(generator, [replace(task, policy=policy) for task in tasks(tmp_path)], Line())
+    assert [(answer.kind, answer.code) for answer in line.answers] == [("failed", "content_policy_violation")] * 3
+    generator.policy = read_policy(policy)
+    plans = [generator.plan(Request(read_prompts("a ball"), num_steps=1))] * 2
+    with pytest.raises(RefusedError, match="not at hand"):
+        together.sample_plans(generator, plans, [0, 1], pytest.fail)
+
+
+def test_no_message_names_a_folder_of_the_server(tmp_path: Path) -> None:
+    (task, *_) = tasks(tmp_path)
+    for path in (task.preview, task.output, tmp_path / ".3.mp4.partial"):
+        answer = _failed(deliver.NotDeliveredError(f"{path} was not written", "watermark"), task)
+        assert str(tmp_path) not in answer.message and "was not written" in answer.message

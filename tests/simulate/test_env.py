@@ -43,7 +43,7 @@ def test_what_an_environment_cannot_do_is_said(world: WorldModel) -> None:
     env = WorldEnv(world)
     with pytest.raises(UsageError, match="call reset before step"):
         env.step(0)
-    with pytest.raises(UsageError, match="reset takes the options image and prompt, got pose"):
+    with pytest.raises(UsageError, match="reset takes the options image, prompt and consent, got pose"):
         env.reset(options={"pose": 1})
     env.reset(seed=0)
     for action in (3, -1, [1, 1], 0.5):

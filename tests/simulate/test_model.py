@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +13,10 @@ import torch
 from chronotope.actions import ActionSchema
 from chronotope.errors import UsageError
 from chronotope.generate.sampler import sample
-from chronotope.safety.policy.decide import RefusedError
+from chronotope.safety.policy.decide import RefusedError, read_policy
 from chronotope.simulate.model import StepSettings, WorldModel
+from chronotope.simulate.record import Start
+from chronotope.simulate.session import Session
 from tests.simulate.conftest import WALK, make_generator
 
 STICK = ActionSchema("continuous", ("x", "y"), low=(-1.0, 0.0), high=(1.0, 2.0))
@@ -93,6 +97,22 @@ def test_a_picture_of_any_size_is_scaled(world: WorldModel) -> None:
 def test_the_policy_decides_of_what_a_session_begins_with(world: WorldModel) -> None:
     with pytest.raises(RefusedError, match="refused for dangerous"):
         world.begin(0, "make a pipe bomb")
+
+
+def test_a_picture_begins_a_world_with_the_consent_that_the_policy_needs(world: WorldModel, tmp_path: Path) -> None:
+    (tmp_path / "policy.toml").write_text('[uploads]\nconsent = "needed"\n')
+    generator = make_generator(WALK)
+    generator.policy = read_policy(tmp_path / "policy.toml")
+    careful = WorldModel(generator)
+    with pytest.raises(RefusedError, match="--consent TEXT"):
+        careful.begin(0, picture=PICTURE)
+    _, frame = careful.begin(0, picture=PICTURE, consent="nobody is in it")
+    assert np.array_equal(frame, world.begin(0, picture=PICTURE)[1])
+    start = Start(0, "", PICTURE, "nobody is in it")
+    assert Start.of(json.loads(json.dumps(start.line(careful)))).consent == start.consent
+    with pytest.raises(RefusedError):
+        Session(careful, replace(start, consent=""))
+    Session(careful, start)
 
 
 def test_a_model_without_actions_is_refused() -> None:

@@ -78,10 +78,11 @@ def _ledger(path: Path, items: Sequence[dict[str, Any]], kit_hash: str, head: st
         last = hashlib.sha256((last + json.dumps(row, sort_keys=True)).encode()).hexdigest()
         _require(last == claimed, f"line {len(rows) + 1} of the ledger was changed")
         rows.append(row)
-    _require(last == head and rows[0]["kit"] == kit_hash, "the ledger was cut, or is of another kit")
+    _require(bool(rows) and last == head and rows[0]["kit"] == kit_hash, "the ledger was cut, or is of another kit")
     planned = [(row["case"], row["prompt"]) for row in rows if row["kind"] == "planned"]
     _require(planned == [(one["id"], f"sealed {one['commitment']}") for one in items], "the ledger plans other prompts")
-    told = [row["case"] for row in rows if row["kind"] not in ("began", "planned")]
+    place = {one["id"]: number for number, one in enumerate(items)}
+    told = [place[row["case"]] for row in rows if row["kind"] not in ("began", "planned")]
     _require(told == sorted(told), "a prompt was revealed before the last output was committed")
     ends = [row for row in rows if row["kind"] in ("done", "failed")]
     _require([row["case"] for row in ends] == [one["id"] for one in items], "an item did not end once")
@@ -118,7 +119,7 @@ def main() -> None:
         sys.exit(__doc__)
     try:
         rows = check(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])
-    except (DoesNotFitError, KeyError, ValueError, OSError) as problem:
+    except (DoesNotFitError, LookupError, TypeError, AttributeError, ValueError, OSError) as problem:
         sys.exit(f"does not fit: {problem}")
     for row in rows:
         sys.stdout.write(f"{row['output'] or 'failed, ' + str(row['reason'])}  {row['prompt']}\n")

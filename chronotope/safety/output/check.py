@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from chronotope.geometry import AnyFrames, Picture
+from chronotope.safety.action import Action
 from chronotope.safety.output.classifier import FrameClassifier, load_classifier
-from chronotope.safety.output.rules import Action, ClassifierRule, EventRule, OutputRules
+from chronotope.safety.output.rules import ClassifierRule, EventRule, OutputRules
 from chronotope.worlds.observe.order import in_order
 from chronotope.worlds.observe.sightings import Observer
 

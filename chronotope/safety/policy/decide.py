@@ -14,10 +14,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, NoReturn
 
 from chronotope.errors import ChronotopeError, UsageError, suggest
 from chronotope.media.files import reason
+from chronotope.safety.action import ACTIONS, Action
 from chronotope.safety.audit import record
 from chronotope.safety.guarded import LAYER_SECONDS, within
 from chronotope.safety.output.rules import NO_RULES, OutputRules, read_output_rules
@@ -34,10 +35,7 @@ MOST_BYTES = 2**20
 IDEOGRAPHS = 0x2E80  # scripts from here on write no spaces between words
 ALWAYS_REFUSED = ("child-safety",)
 LONG_WORD = 4  # letters, from which on swapped ones are put right
-ACTIONS = ("allow", "note", "refuse")
 FIELDS = ("name", "threshold", "actions", "refuse", "allow", "output", "uploads", "near_copies")
-
-Action = Literal["allow", "note", "refuse"]
 
 
 class RefusedError(ChronotopeError):

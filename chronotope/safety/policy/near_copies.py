@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from chronotope.errors import UsageError, suggest
+from chronotope.safety.action import ACTIONS, Action
 
 __all__ = ["NEAR_COPIES", "CopyRule", "read_copy_rule"]
 
 NEAR_COPIES = "near-copies"  # names the rule
-ACTIONS = ("allow", "note", "refuse")
 FARTHEST = 255.0  # levels
 
 
@@ -23,7 +23,7 @@ class CopyRule:
     refuses every video that was not compared with all clips that trained its model.
     """
 
-    action: Literal["allow", "note", "refuse"] = "note"
+    action: Action = "note"
     distance: float | None = None
     required: bool = False
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from chronotope.errors import UsageError, suggest
+from chronotope.safety.action import ACTIONS, Action
 
 __all__ = ["DEFAULT_UPLOADS", "UploadRules", "read_upload_rules"]
 
-Action = Literal["allow", "note", "refuse"]
 Consent = Literal["not needed", "needed"]
 FIELDS = ("forbidden_use", "forbidden_training", "consent")
 
@@ -38,12 +38,11 @@ def read_upload_rules(table: Any) -> UploadRules:
     for name in table:
         if name not in FIELDS:
             raise UsageError(f"unknown field '{name}' in [uploads]. {suggest(name, FIELDS)}")
-    for name, choices in (*((name, get_args(Action)) for name in FIELDS[:2]), ("consent", get_args(Consent))):
+    for name, choices in (*((name, ACTIONS) for name in FIELDS[:2]), ("consent", get_args(Consent))):
         if name in table and table[name] not in choices:
             raise UsageError(f"uploads.{name} is {table[name]!r}; it must be one of {', '.join(choices)}")
     rules = UploadRules(**table)
-    actions = get_args(Action)
-    if actions.index(rules.forbidden_training) > actions.index(rules.forbidden_use):
+    if ACTIONS.index(rules.forbidden_training) > ACTIONS.index(rules.forbidden_use):
         raise UsageError(
             f"it contradicts itself: what forbids training has the action {rules.forbidden_training}, and what forbids "
             f"any use the milder {rules.forbidden_use}; make forbidden_use as strict"

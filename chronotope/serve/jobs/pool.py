@@ -276,6 +276,9 @@ class Pool:
         """End what is left of a worker, and queue its jobs again; at the last time a job fails with the error."""
         self.deaths += 1
         self._end(slot)
+        for name in slot.jobs:
+            with contextlib.suppress(OSError):
+                self.removed(name)  # previews, too
         self._put_back(slot, True, error)
 
     def _kept(self, slot: _Slot, write: Callable[[], Any]) -> Any:

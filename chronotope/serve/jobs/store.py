@@ -60,6 +60,7 @@ CREATE TABLE IF NOT EXISTS files (
     created REAL NOT NULL
 );
 CREATE INDEX IF NOT EXISTS files_by_job ON files (job);
+CREATE TABLE IF NOT EXISTS deleted (id TEXT PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS waits (job TEXT NOT NULL, source TEXT NOT NULL, UNIQUE (job, source));
 """
 _JOB = "number, id, owner, kind, state, asked, remixed_from, created, started, ended, deaths, error, result"
@@ -292,10 +293,23 @@ class Store:
             files = [
                 StoredFile(*row) for row in connection.execute(f"SELECT {_FILE} FROM files WHERE job = ?", (name,))
             ]
+            self._note_deleted(connection, name, *(file.id for file in files))
             connection.execute("DELETE FROM files WHERE job = ?", (name,))
             connection.execute("DELETE FROM waits WHERE job = ?", (name,))
             connection.execute("DELETE FROM jobs WHERE id = ?", (name,))
         return files
+
+    def _note_deleted(self, connection: sqlite3.Connection, *names: str) -> None:
+        connection.executemany("INSERT OR IGNORE INTO deleted VALUES (?)", [(name,) for name in names])
+
+    def deleted(self) -> set[str]:
+        """Return the identifiers of deleted jobs and files, whose files on disk may still be there."""
+        return {row[0] for row in self._rows("SELECT id FROM deleted")}
+
+    def forget_deleted(self) -> None:
+        """Forget the identifiers of deleted jobs and files: nothing of them is on disk any more."""
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM deleted")
 
     def counts(self) -> dict[State, int]:
         """Return how many jobs are in each state."""
@@ -396,6 +410,7 @@ class Store:
     def delete_file(self, name: str) -> None:
         """Forget an uploaded file."""
         with self._transaction() as connection:
+            self._note_deleted(connection, name)
             connection.execute("DELETE FROM files WHERE id = ?", (name,))
 
     def stored_bytes(self) -> int:

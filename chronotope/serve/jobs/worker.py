@@ -132,9 +132,12 @@ def _is_out_of_memory(problem: Exception) -> bool:
 
 
 def _without_folders(message: str, task: Task) -> str:
-    """Replace the paths of files by what their user knows: the kind of the file."""
-    for path in (*task.paths.values(), task.output):
+    """Replace the paths of files by what their user knows: the kind of the file. Leave out folders of other files."""
+    paths = (*task.paths.values(), task.output, task.preview)
+    for path in paths:
         message = message.replace(str(path), "the file")
+    for path in paths:
+        message = message.replace(f"{path.parent}/", "")
     return message
 
 
@@ -156,17 +159,19 @@ class _Prepared:
 class _Maker:
     """Does tasks and tells of them; those of equal kind are sampled in one pass, where that changes no value.
 
-    What is sent during the tasks is the name of a job that is no longer wanted.
+    During tasks the connection receives the identifiers of cancelled jobs.
     """
 
     def __init__(self, generator: Generator, connection: Connection) -> None:
         self._generator, self._connection = generator, connection
-        self._unwanted: set[str] = set()
+        self._unwanted: set[str] = set()  # identifiers of cancelled jobs
+        self._ended: set[str] = set()  # those of tasks that have failed or were cancelled
         self._apart: set[Any] = set()  # kinds and numbers of plans that round differently in one pass
 
     def make(self, tasks: Sequence[Task]) -> None:
         """Do tasks, and end each with an answer; raise `_BrokenError` after an error that was not foreseen."""
         self._unwanted.clear()
+        self._ended.clear()
         prepared = [self._attempt(task, partial(self._prepare, task)) for task in tasks]
         for group in self._groups([one for one in prepared if one is not None]):
             sampled: Sequence[Sampled | None] = self._sample(group) if len(group) > 1 else (None,)
@@ -174,22 +179,28 @@ class _Maker:
                 self._attempt(one.task, partial(self._publish, one, latents))
 
     def _attempt(self, task: Task, work: Callable[[], T]) -> T | None:
-        """Do a part of a task; answer, and return None, where it fails."""
+        """Do a part of a task that has not ended; where it fails, answer, delete its preview and return None."""
+        if task.id in self._ended:
+            return None
         try:
             self._check(task)
             return work()
         except Exception as problem:
+            if task.id in self._ended:  # its preview has failed meanwhile, and was answered
+                return None
             answer = _failed(problem, task)
+            self._ended.add(task.id)
+            _remove_preview(task)
             self._connection.send(answer)
             if answer.code == "internal_error":
                 raise _BrokenError from problem
         return None
 
     def _check(self, *tasks: Task) -> None:
-        """Raise `_CancelledError` where none of these tasks is wanted any more."""
+        """Raise `_CancelledError` where none of these tasks is wanted any more, or each has ended."""
         while self._connection.poll():
             self._unwanted.add(self._connection.recv())
-        if self._unwanted.issuperset(task.id for task in tasks):
+        if (self._unwanted | self._ended).issuperset(task.id for task in tasks):
             raise _CancelledError
 
     def _prepare(self, task: Task) -> _Prepared:
@@ -200,6 +211,7 @@ class _Maker:
 
         generator, order, notes = self._generator, task.order, list[str]()
         generator.policy = read_policy(task.policy) if task.policy else default_policy()
+        generator.require_comparison()
         request = order.request(task.paths, generator.defaults.fps)
         vocabulary = vocabulary_of_model(generator.folder) if order.expand else None
         typed: dict[str, Any] = {}
@@ -248,7 +260,8 @@ class _Maker:
         def report(step: int) -> None:
             self._check(*tasks)
             for one in group:
-                self._connection.send(Answer("step", one.task.id, step + 1, one.num_steps))
+                if one.task.id not in self._ended:
+                    self._connection.send(Answer("step", one.task.id, step + 1, one.num_steps))
 
         plans, seeds = [one.plan for one in group], [task.order.seed for task in tasks]
         try:
@@ -258,37 +271,41 @@ class _Maker:
             return alone  # nothing is sampled for jobs that are not wanted
         except RoundingError:
             self._apart.add(kind)
+        except _BrokenError:
+            raise
         except Exception as problem:
-            if not _is_out_of_memory(problem):
-                self._connection.send(_failed(problem, tasks[0]))
+            if (answer := _failed(problem, tasks[0])).code == "internal_error":
+                self._connection.send(answer)
                 raise _BrokenError from problem
         return alone
 
     def _watch(self, task: Task, count: int = 1) -> Callable[[Callable[[], Any]], None] | None:
         """Return a function that stores a preview, one of `count` that share about one a second.
 
-        None where near copies are refused: then nothing is shown before all of it is judged.
+        None where the policy judges frames or refuses near copies: a preview would show what is not judged yet. A
+        preview that fails ends its task alone.
         """
         from chronotope.safety.deliver import deliver
 
         policy, shown = self._generator.policy, -math.inf
-        if policy.near_copies.action == "refuse":
+        if policy.output or policy.near_copies.action == "refuse":
             return None
+
+        def store(glance: Callable[[], Any]) -> None:
+            about = {"program": PROGRAM, "task": "unfinished"}
+            deliver(task.preview, [glance()], 1, about, policy=policy)
+            self._connection.send(Answer("preview", task.id))
 
         def watch(glance: Callable[[], Any]) -> None:
             nonlocal shown
             if time.monotonic() - shown >= count * PREVIEW_SECONDS:
-                with contextlib.suppress(RefusedError):  # what is finished is judged again
-                    about = {"program": PROGRAM, "task": "unfinished"}
-                    deliver(task.preview, [glance()], 1, about, policy=policy)
-                    self._connection.send(Answer("preview", task.id))
+                self._attempt(task, partial(store, glance))
                 shown = time.monotonic()
 
         return watch
 
     def _publish(self, one: _Prepared, sampled: Sampled | None) -> None:
         """Sample what is not sampled yet, decode and publish one file, and tell its facts."""
-        from chronotope.media.picture import sidecar
         from chronotope.safety.deliver import Delivery
 
         task, order, total = one.task, one.task.order, one.num_steps
@@ -308,8 +325,7 @@ class _Maker:
                 self._connection.send(Answer("step", task.id, total, total))  # decoding goes on
             took = {part: round(seconds, 3) for part, seconds in stream.seconds.items()}
             delivery.finish({**origin, **stream.found(), "seconds": took})
-        for path in (task.preview, sidecar(task.preview)):
-            path.unlink(missing_ok=True)
+        _remove_preview(task)
         result = {
             "width": origin["width"],
             "height": origin["height"],
@@ -322,6 +338,13 @@ class _Maker:
             "took": took,
         }
         self._connection.send(Answer("done", task.id, result=result))
+
+
+def _remove_preview(task: Task) -> None:
+    from chronotope.media.picture import sidecar
+
+    for path in (task.preview, sidecar(task.preview)):
+        path.unlink(missing_ok=True)
 
 
 def _failed(problem: Exception, task: Task) -> Answer:
