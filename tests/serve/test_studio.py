@@ -29,8 +29,9 @@ from chronotope.models.costs import SampleSize, sampling_bytes, velocity_flops
 from chronotope.request import Defaults
 from chronotope.serve.jobs.costs import TEXT_TOKENS, Size, estimate, measure_costs
 from chronotope.serve.service import Service
-from chronotope.serve.studio.model import EXAMPLES, chips, known_words, rates_of, vocabulary
+from chronotope.serve.studio.model import EXAMPLES, chips, known_words, rates_of
 from chronotope.serve.studio.prompt import read_prompt
+from chronotope.serve.texts import vocabulary
 from chronotope.storage import read_json
 from tests.cli.models import save_run
 from tests.serve.test_guard import ORDER, Ask, asked, picture, refused
@@ -142,14 +143,39 @@ def test_a_prompt_is_read_as_a_worker_reads_it(ask: Ask) -> None:
     ],
 )
 def test_a_prompt_is_judged_as_a_job_is(ask: Ask, fields: dict[str, Any]) -> None:
-    prompt = fields.get("prompt") or "\n".join(text for _, text in fields["story"])
+    prompts = [fields["prompt"]] if "prompt" in fields else [text for _, text in fields["story"]]
     negative, scale = (fields.get(name, "") for name in ("negative_prompt", "guidance_scale"))
-    query = {"text": "a red ball", "prompt": prompt, "negative_prompt": negative, "guidance_scale": scale}
+    query = {"text": "a red ball", "prompt": prompts, "negative_prompt": negative, "guidance_scale": scale}
     said = ask("GET", "/v1/studio/prompt", params=query).json()["refusal"]
     made = ask("POST", "/v1/generations", json=fields).json()
     assert said == (made["error"] or {}).get("message", "")
     if "id" in made:
         ask("DELETE", f"/v1/generations/{made['id']}")
+
+
+TOO_LONG = "a red ball rolls past a tree. " * 30
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"prompt": TOO_LONG}, "prompt"),
+        ({"prompt": TOO_LONG, "expand": False}, "prompt"),
+        ({"story": [[0, "a red ball"], [1, TOO_LONG]]}, "prompt"),
+        ({"prompt": "a red ball", "negative_prompt": TOO_LONG}, "negative_prompt"),
+    ],
+)
+def test_a_text_that_the_model_cannot_read_whole_never_waits(ask: Ask, fields: dict[str, Any], param: str) -> None:
+    prompts = [fields["prompt"]] if "prompt" in fields else [text for _, text in fields["story"]]
+    query = {"text": "a red ball", "prompt": prompts, "negative_prompt": fields.get("negative_prompt", "")}
+    said = ask("GET", "/v1/studio/prompt", params=query | {"expand": str(fields.get("expand", True)).lower()}).json()
+    first = ask("POST", "/v1/generations", json={"prompt": "a red ball"}).json()["id"]
+    for path in ("/v1/generations", "/v1/videos", f"/v1/videos/{first}/remix", "/v1/images/generations"):
+        if "prompt" in fields or "remix" not in path:
+            error = refused(ask("POST", path, json=fields), 400, "too_long")
+            assert error["param"] == param and error["message"] == said["refusal"]
+    assert "this model reads at most 128" in said["refusal"]
+    ask("DELETE", f"/v1/generations/{first}")
 
 
 # Costs

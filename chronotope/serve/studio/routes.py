@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import asdict
 from importlib import resources
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
@@ -18,8 +18,9 @@ from chronotope.serve.jobs.store import Job, StoredFile
 from chronotope.serve.order import FieldError
 from chronotope.serve.service import MissingError, Service
 from chronotope.serve.studio.folders import content_of, find_shown, media_of, shown_of
-from chronotope.serve.studio.model import model_page, rates_of, vocabulary
+from chronotope.serve.studio.model import model_page, rates_of
 from chronotope.serve.studio.prompt import read_prompt
+from chronotope.serve.texts import vocabulary
 from chronotope.serve.videos import FileAnswer, job_of, owner_of, service_of
 from chronotope.serve.wire import RequestProblem, read_fields
 
@@ -75,17 +76,18 @@ async def studio_prompt(
     text: str,
     num_frames: str = "",
     fps: str = "",
-    prompt: str = "",
+    prompt: Annotated[tuple[str, ...], Query()] = (),
     negative_prompt: str = "",
     guidance_scale: str = "",
+    expand: str = "true",
 ) -> JSONResponse:
     """Return the caption for a prompt, what became of its words, how often its kind succeeded, and why it is refused.
 
-    `text` is one prompt of a story, `prompt` all of them, a line each; `refusal` is empty where the policy allows them.
+    `text` is one prompt of a story, `prompt` all of them; `refusal` is empty where an order with them is accepted.
     """
     service = service_of(request)
     facts, most = service.facts, service.limits.prompt_characters
-    for name, value in (("text", text), ("prompt", prompt), ("negative_prompt", negative_prompt)):
+    for name, value in (("text", text), ("prompt", "".join(prompt)), ("negative_prompt", negative_prompt)):
         if len(value) > most:
             raise FieldError(name, f"{name} has {len(value)} characters, at most {most} are read; shorten it")
     frames = _count("num_frames", num_frames, facts.defaults.num_frames, 1_000_000)
@@ -93,7 +95,8 @@ async def studio_prompt(
     folder = facts.folder
     reading = await run_in_threadpool(lambda: read_prompt(text, vocabulary(folder), rates_of(folder), frames, rate))
     guidance = _number("guidance_scale", guidance_scale, facts.defaults.guidance_scale)
-    refusal = await run_in_threadpool(service.refusal, prompt or text, negative_prompt, guidance)
+    texts = [one for one in prompt if one.strip()] or [text]
+    refusal = await run_in_threadpool(service.refusal, texts, negative_prompt, guidance, expand != "false")
     return JSONResponse({**asdict(reading), "refusal": refusal})
 
 
