@@ -260,6 +260,10 @@ export async function remove(id: string): Promise<void> {
   await call("DELETE", `/v1/generations/${id}`);
 }
 
+export async function cancel(id: string): Promise<void> {
+  await call("POST", `/v1/generations/${id}/cancel`);
+}
+
 export async function move(id: string, place: number): Promise<void> {
   await call("POST", `/v1/generations/${id}/move`, { place });
 }

@@ -21,13 +21,16 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from chronotope.errors import FileProblem
 from chronotope.generate.pipeline import Generator
 from chronotope.generate.stored.knowledge import vocabulary_of_model
 from chronotope.jsonl import write_jsonl
 from chronotope.media import video
 from chronotope.models.costs import SampleSize, sampling_bytes, velocity_flops
 from chronotope.request import Defaults
+from chronotope.serve import videos
 from chronotope.serve.jobs.costs import TEXT_TOKENS, Size, estimate, measure_costs
+from chronotope.serve.jobs.pool import Progress
 from chronotope.serve.service import Service
 from chronotope.serve.studio.model import EXAMPLES, chips, known_words, rates_of
 from chronotope.serve.studio.prompt import read_prompt
@@ -176,6 +179,40 @@ def test_a_text_that_the_model_cannot_read_whole_never_waits(ask: Ask, fields: d
             assert error["param"] == param and error["message"] == said["refusal"]
     assert "this model reads at most 128" in said["refusal"]
     ask("DELETE", f"/v1/generations/{first}")
+
+
+def test_a_cancelled_job_stays_and_is_made_again(ask: Ask) -> None:
+    made = ask("POST", "/v1/generations", json={"prompt": "a red ball", "seed": 7}).json()["id"]
+    cancelled = ask("POST", f"/v1/generations/{made}/cancel").json()
+    assert cancelled["status"] == "failed" and cancelled["error"]["code"] == "cancelled"
+    assert made not in ask("GET", "/v1/studio/queue").json()["data"]
+    refused(ask("POST", f"/v1/generations/{made}/cancel"), 409, "not_cancellable")
+    again = ask("POST", f"/v1/videos/{made}/remix", json={"prompt": "a red ball"}).json()
+    assert (again["status"], again["seed"]) == ("queued", 7)
+    for name in (made, again["id"]):
+        ask("DELETE", f"/v1/generations/{name}")
+    for call in ("", "/content", "/content?variant=thumbnail", "/preview", "/settings"):
+        refused(ask("GET", f"/v1/generations/{made}{call}"), 404, "not_found")
+
+
+@pytest.mark.parametrize(("call", "deletes"), [("content?variant=thumbnail", "preview_file"), ("preview", "progress")])
+def test_a_video_that_is_deleted_meanwhile_is_not_found(
+    ask: Ask, service: Service, monkeypatch: pytest.MonkeyPatch, call: str, deletes: str
+) -> None:
+    made = ask("POST", "/v1/generations", json={"prompt": "a red ball"}).json()["id"]
+    assert service.store.claim() is not None
+    if deletes == "preview_file":
+        service.store.complete(made, {"width": 96, "height": 64, "num_frames": 1, "fps": 8})
+        service.output_path(service.store.get(made)).write_bytes(b"gone soon")  # type: ignore[arg-type]
+
+    def gone(*_: Any) -> Any:
+        service.delete("local", made)
+        if deletes == "preview_file":
+            raise FileProblem("the file is gone")
+        return Progress()
+
+    monkeypatch.setattr(videos if deletes == "preview_file" else service, deletes, gone)
+    refused(ask("GET", f"/v1/generations/{made}/{call}"), 404, "not_found")
 
 
 # Costs

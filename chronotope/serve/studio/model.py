@@ -15,13 +15,13 @@ from chronotope.storage import read_json
 
 __all__ = ["EXAMPLES", "chips", "known_words", "model_page", "rates_of"]
 
-EXAMPLES = (
+EXAMPLES = (  # a viewer recognises what the shipped model makes of each at seed 0
     "a red ball rolls to the right",
     "a fox walks to the left at night",
-    "a rabbit hops to the right, then it stops",
-    "a fish eats a green apple",
     "a yellow star grows in the sky",
-    "a blue car drives to the right by the sea",
+    "a rocket flies up at night",
+    "a balloon flies up in the sky",
+    "a butterfly flies to the right",
 )
 KINDS = {"noun": "things", "colour": "colours", "verb": "actions", "place": "places"}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib import resources
 from typing import Annotated, Any
@@ -120,9 +121,24 @@ async def studio_estimate(
     jobs = await run_in_threadpool(service.store.last_completed, LOOKED_AT)
     past = [one for job in jobs if (one := _past(service, job))][:PAST_JOBS]
     found = estimate(size, service.pool.costs, past, (defaults, service.facts.geometry))
-    jobs_of = service.store.counts()
-    waiting = (jobs_of["queued"] + jobs_of["in_progress"]) * service.store.job_seconds() / max(1, len(service.devices))
+    active = await run_in_threadpool(service.store.active)
+    waiting = sum(_left(service, job, past) for job in active) / max(1, len(service.devices))
     return JSONResponse({**asdict(found), "available": available_bytes(), "waiting_seconds": waiting})
+
+
+def _left(service: Service, job: Job, past: Sequence[tuple[Size, dict[str, float]]]) -> float:
+    """Estimate the seconds that a job of any owner will still take."""
+    about = service.facts.defaults, service.facts.geometry
+    seconds = estimate(_size(service, job, job.asked["expected"]), service.pool.costs, past, about).seconds
+    return seconds * (1 - service.progress(job).percent / 100)
+
+
+def _size(service: Service, job: Job, made: Mapping[str, Any]) -> Size:
+    """Return the size of a job, and the evaluations of the model that it takes."""
+    order, defaults = service.order_of(job), service.facts.defaults
+    steps = order.steps or (max(1, defaults.num_steps // 3) if order.draft else defaults.num_steps)
+    guidance = defaults.guidance_scale if order.guidance is None else order.guidance
+    return size_of(made, steps * (2 if order.solver == "heun" else 1), guidance != 1)
 
 
 def _past(service: Service, job: Job) -> tuple[Size, dict[str, float]] | None:
@@ -130,10 +146,7 @@ def _past(service: Service, job: Job) -> tuple[Size, dict[str, float]] | None:
     took = result.get("took") or {}
     if order.task is not None or min(took.get("sampling", 0), took.get("decoding", 0)) <= 0:
         return None
-    defaults = service.facts.defaults
-    steps = order.steps or (max(1, defaults.num_steps // 3) if order.draft else defaults.num_steps)
-    guidance = defaults.guidance_scale if order.guidance is None else order.guidance
-    return size_of(result, steps * (2 if order.solver == "heun" else 1), guidance != 1), took
+    return _size(service, job, result), took
 
 
 def _count(name: str, text: str, default: int, most: int) -> int:
