@@ -29,6 +29,7 @@ import torch
 from benchmarks import packing
 from benchmarks.harness import hardware, say
 from chronotope import checkpoint
+from chronotope.caption.subwords import Tokenizer
 from chronotope.config import override
 from chronotope.data.latents import LatentClip, LatentDataset
 from chronotope.generate.pipeline import find_model
@@ -36,7 +37,6 @@ from chronotope.manifest import manifest_hash, seal
 from chronotope.models.dit import DiT
 from chronotope.models.packing import Sample, pack
 from chronotope.models.precision import autocast
-from chronotope.models.text import Tokenizer
 from chronotope.parallel import Ranks
 from chronotope.storage import read_json, write_json
 from chronotope.train.batches import make_batch, stream_batches, window_sizes
@@ -89,7 +89,7 @@ from chronotope import checkpoint
 from chronotope.config import override
 from chronotope.data.latents import LatentDataset
 from chronotope.generate.pipeline import find_model
-from chronotope.models.text import Tokenizer
+from chronotope.caption.subwords import Tokenizer
 from chronotope.train import batches as found
 from chronotope.train.config import read_run
 torch.set_num_threads(1)

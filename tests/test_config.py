@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chronotope.caption.subwords import MIN_VOCABULARY
 from chronotope.config import from_dict, override, to_dict
 from chronotope.errors import ChronotopeError, FileProblem, UsageError, suggest
-from chronotope.models.text import MIN_VOCABULARY
 from chronotope.presets import PRESETS, find_preset
 from chronotope.train.autoencoder import AutoencoderRun
 from chronotope.train.config import DiTRun

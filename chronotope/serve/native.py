@@ -68,6 +68,16 @@ async def delete_generation(request: Request, name: str) -> JSONResponse:
     return await delete_video(request, name)
 
 
+@router.post("/v1/generations/{name}/cancel", summary="Cancel a video or picture")
+async def cancel_generation(request: Request, name: str) -> JSONResponse:
+    """Stop a job that waits or is in progress; it stays as failed with the code `cancelled`, and can be remixed."""
+    job, service = await job_of(request, name), service_of(request)
+    if not await run_in_threadpool(service.store.cancel, job.id):
+        raise RequestProblem(409, f"the {job.kind} is {job.state}, so it cannot be cancelled", "not_cancellable")
+    service.pool.cancel(job.id)
+    return JSONResponse(shown(request, await job_of(request, name)))
+
+
 @router.head("/v1/generations/{name}/content", include_in_schema=False)
 @router.get("/v1/generations/{name}/content", summary="Download a video or picture")
 async def generation_content(request: Request, name: str, variant: str = "video") -> Response:
@@ -99,6 +109,7 @@ async def preview(request: Request, name: str) -> Response:
             return Response(content, media_type="image/webp")
     except FileNotFoundError:  # it was finished meanwhile
         pass
+    job = await job_of(request, name)  # it raises where the video was deleted meanwhile
     raise RequestProblem(409, f"the {job.kind} is {job.state}, and there is no preview of it now", "not_ready")
 
 

@@ -34,6 +34,7 @@ from chronotope.serve.jobs.worker import Task
 from chronotope.serve.limits import Limits, ModelFacts, QuotaError, read_model_facts
 from chronotope.serve.order import FieldError, Order, Upload, shown_name
 from chronotope.serve.refusals import check_texts, check_upload, fields_of_files
+from chronotope.serve.texts import check_lengths
 from chronotope.serve.uploads import decode_data_url, save_upload
 from chronotope.storage import locked, remove_partials
 
@@ -147,6 +148,7 @@ class Service:
         self.limits.check_order(order)
         self._check_open()
         self._check_policy(order)
+        check_lengths(self.facts, order.story, order.negative, order.guidance, order.expand)
         self._check_quota(owner)
         name, files = new_id(kind), list[StoredFile]()
         sources = self._sources(owner, media)
@@ -191,9 +193,15 @@ class Service:
         for file in files:
             check_upload(self.rules, self.input_path(file), fields_of_files(order)[file.id], order.consent)
 
-    def refusal(self, prompt: str, negative: str, guidance: float | None) -> str:
+    def refusal(self, prompts: Sequence[str], negative: str, guidance: float | None, expand: bool) -> str:
         """Return the words in which an order with these texts would be refused, or the empty text; record nothing."""
-        return self.rules.refusal(self._judged(prompt, negative, guidance))
+        if refused := self.rules.refusal(self._judged("\n".join(prompts), negative, guidance)):
+            return refused
+        try:
+            check_lengths(self.facts, tuple(enumerate(prompts)), negative, guidance, expand)
+        except FieldError as problem:
+            return str(problem)
+        return ""
 
     def _judged(self, prompt: str, negative: str, guidance: float | None) -> dict[str, str]:
         """Return the texts that the policy decides of, by the names of their fields."""

@@ -16,6 +16,7 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Message, Receive, Scope, Send
 
+from chronotope.errors import FileProblem
 from chronotope.serve.jobs.store import Job
 from chronotope.serve.order import FIELDS, MAX_SEED, FieldError, Order, Upload, named_fields, read_order, text_of
 from chronotope.serve.previews import VARIANTS, preview_file
@@ -158,9 +159,13 @@ class FileAnswer(FileResponse):
             await ErrorResponse(404, "the file is gone", "not_found")(scope, receive, send)
             return
 
+        begun = False
+
         async def checked(message: Message) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start" and message["status"] >= 400:
                 raise _RangeError(message["status"], dict(message["headers"]).get(b"content-range", b"").decode())
+            begun = True
             await send(message)
 
         try:
@@ -169,6 +174,10 @@ class FileAnswer(FileResponse):
             headers = {"Content-Range": refused.possible} if refused.possible else {}
             words = "the header Range must name bytes of the file, such as bytes=0-99"
             await ErrorResponse(refused.status, words, "invalid_range", headers=headers)(scope, receive, send)
+        except (RuntimeError, FileNotFoundError):
+            if begun or Path(self.path).is_file():
+                raise
+            await ErrorResponse(404, "the file is gone", "not_found")(scope, receive, send)
 
 
 async def content(request: Request, job: Job) -> Response:
@@ -185,7 +194,11 @@ async def content(request: Request, job: Job) -> Response:
     if variant != "video":
         kind = VARIANTS[variant][1]
         if path.is_file():
-            path = await run_in_threadpool(preview_file, path, variant, service.rules)
+            try:
+                path = await run_in_threadpool(preview_file, path, variant, service.rules)
+            except (FileProblem, OSError):
+                await job_of(request, job.id)  # it raises where the video was deleted meanwhile
+                raise
     return FileAnswer(path, media_type=kind, filename=path.name, content_disposition_type="inline")
 
 

@@ -153,7 +153,7 @@ def _is_job(name: Any) -> bool:
 def _job_error(job: Job) -> dict[str, Any] | None:
     if job.error is None:
         return None
-    kind = "invalid_request_error" if job.error["code"] == "invalid_request" else "server_error"
+    kind = "invalid_request_error" if job.error["code"] in ("invalid_request", "cancelled") else "server_error"
     return {"code": job.error["code"], "message": job.error["message"], "type": kind, "param": None}
 
 

@@ -17,6 +17,7 @@ from chronotope import checkpoint
 from chronotope.actions import ActionSchema
 from chronotope.caption.encoder.frozen import EncoderFacts
 from chronotope.caption.encoder.tokenizer import StateTokenizer, facts_for_run
+from chronotope.caption.subwords import Tokenizer, learn_vocabulary
 from chronotope.caption.vocabulary import compile_similar
 from chronotope.caption.words.wordnet import HOW_TO_INSTALL
 from chronotope.config import from_dict, to_dict
@@ -35,7 +36,7 @@ from chronotope.models.costs import GPUS
 from chronotope.models.dit import DiT, DiTConfig
 from chronotope.models.packing import action_width
 from chronotope.models.precision import Precision, autocast, used_precision
-from chronotope.models.text import TextTokenizer, Tokenizer, learn_vocabulary
+from chronotope.models.text import TextTokenizer
 from chronotope.parallel import (
     Ranks,
     from_first,

@@ -9,13 +9,13 @@ from typing import Any
 from chronotope import checkpoint
 from chronotope.actions import ActionSchema
 from chronotope.caption.encoder.frozen import EncoderFacts
+from chronotope.caption.subwords import MIN_VOCABULARY
 from chronotope.config import to_dict
 from chronotope.data.latents import read_header
 from chronotope.errors import UsageError
 from chronotope.geometry import Geometry
 from chronotope.models.captioner import CaptionerConfig
 from chronotope.models.dit import DiTConfig
-from chronotope.models.text import MIN_VOCABULARY
 
 __all__ = [
     "check_actions",

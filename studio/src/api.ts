@@ -64,7 +64,7 @@ export interface Reading {
   negative: string;
   notes: string[];
   chances: Chance[];
-  refusal: string; // empty where the policy allows the prompt
+  refusal: string; // empty where an order with these texts is accepted
 }
 
 export interface Estimate {
@@ -221,9 +221,12 @@ export const job = (id: string) => get<Job>(`/v1/generations/${id}`);
 export const orderOf = (id: string) => get<Order>(`/v1/generations/${id}/order`);
 export const settingsOf = (id: string) => get<Record<string, unknown>>(`/v1/generations/${id}/settings`);
 
-/** Read one prompt of a story; `others` are the texts and the guidance by which the policy decides of the whole. */
-export const read = (text: string, frames: number, fps: number, others: Record<string, string>) =>
-  get<Reading>(`/v1/studio/prompt?${new URLSearchParams({ text, num_frames: `${frames}`, fps: `${fps}`, ...others })}`);
+/** Read one prompt of a story; by `prompts`, which are all of them, and `others` the whole is accepted or refused. */
+export function read(text: string, frames: number, fps: number, prompts: string[], others: Record<string, string>) {
+  const query = new URLSearchParams({ text, num_frames: `${frames}`, fps: `${fps}`, ...others });
+  for (const prompt of prompts) query.append("prompt", prompt);
+  return get<Reading>(`/v1/studio/prompt?${query}`);
+}
 
 export const shownFolders = () => get<{ data: ShownFolder[] }>("/v1/shown");
 export const shownContent = (id: string, offset = 0) =>
@@ -255,6 +258,10 @@ export async function remix(id: string, fields: Record<string, unknown>): Promis
 
 export async function remove(id: string): Promise<void> {
   await call("DELETE", `/v1/generations/${id}`);
+}
+
+export async function cancel(id: string): Promise<void> {
+  await call("POST", `/v1/generations/${id}/cancel`);
 }
 
 export async function move(id: string, place: number): Promise<void> {

@@ -44,16 +44,20 @@ export const messages = {
     asTyped: "The model will be told this, word for word.",
     removed: "removed",
     added: "added",
+    lines: "These lines are one prompt of one video. For parts of one video, add prompts on the timeline.",
+    full: (most: number) => `A prompt has at most ${most} characters; what comes after them is cut off.`,
     refused: (why: string) => `It would not be made: ${why}.`,
     negative: "Not to be there",
   },
   chance: {
     title: "Chance of success",
     about: (share: number, low: number, high: number) =>
-      `${percent(share)}, ${Math.round(100 * low)} to ${Math.round(100 * high)}`,
+      `Of 100 such videos in our tests, ${Math.round(100 * share)} showed all of the prompt ` +
+      `(95 % interval: ${Math.round(100 * low)} to ${Math.round(100 * high)})`,
     line: (kind: string, right: number, tries: number) =>
-      `Measured with prompts of this kind (${kind}): ${right} of ${tries} videos showed all that was asked for. ` +
-      "The interval is that of 95 %.",
+      `Measured with prompts of this kind (${kind}): ${right} of ${tries} videos showed all that was asked for.`,
+    without: (gesture: string) =>
+      `This is the rate of the prompt alone, without ${gesture}: no rate was measured with it.`,
     others: "Other rates that apply",
     other: (kind: string, right: number, tries: number) => `${kind}: ${right} of ${tries}`,
     untrained: (width: number, height: number) =>
@@ -158,7 +162,8 @@ export const messages = {
       const where = mask ? `The masked ${part}` : "The frames";
       const when = span ? ` from ${s(span[0])} to ${s(span[1])}` : mask ? " in all frames" : "";
       const how = level > 0 ? `, from noise level ${level.toFixed(2)}` : "";
-      return `${where}${when} ${mask ? "is" : "are"} made again${how}; the rest of your clip stays.`;
+      const cells = mask ? ", in whole cells" : "";
+      return `${where}${when} ${mask ? "is" : "are"} made again${cells}${how}; the rest of your clip stays.`;
     },
     outpaint: (from: string, to: string) =>
       `Your clip of ${from} stays in the middle, and what surrounds it up to ${to} is made.`,
@@ -166,7 +171,7 @@ export const messages = {
   mask: {
     title: "Where should it be made again?",
     hint:
-      "Paint with the mouse or a finger. What is painted is made again, at the same place in every frame. " +
+      "Paint with the mouse or a finger. Every outlined cell that has paint in it is made again, whole and in all frames. " +
       "The edges on the timeline then choose the frames.",
     brush: "Brush size",
     left: "Left (%)",
@@ -178,8 +183,9 @@ export const messages = {
     invert: "Invert",
     use: "Use this mask",
     cancel: "Cancel",
-    area: "The first frame of the clip, with the painted mask",
-    share: (share: number) => `${percent(share)} of the frame`,
+    area: "The first frame of the clip, with the painted mask and the cells that will be made again",
+    share: (share: number, cell: [number, number]) =>
+      `${percent(share)} of the frame will be made again, in whole cells of ${cell[0]}x${cell[1]} pixels.`,
     empty: "Paint something first.",
   },
   size: {
@@ -190,6 +196,8 @@ export const messages = {
     trained: "Sizes of the training",
     other: (width: number, height: number) => `${width}x${height} is no size of the training; expect lower quality.`,
     value: (width: number, height: number) => `${width} by ${height} pixels`,
+    changed: (typed: string, made: number, unit: number, most: number) =>
+      `${typed || "Nothing"} became ${made}: a side is a multiple of ${unit} pixels, from ${unit} to ${most}.`,
     outside: "A longer video than those of the training; expect lower quality.",
   },
   estimate: {
@@ -240,6 +248,7 @@ export const messages = {
     noMp4: "This browser plays no MP4. Save the file instead.",
     gone: "This file is gone.",
     failed: "It failed",
+    notMade: "It was not made. The queue can make it again.",
     draft: "draft",
   },
   explain: {
@@ -271,6 +280,8 @@ export const messages = {
     cancelAsk: "Cancel it? Click again",
     gone: "removed",
     retry: "Try again",
+    cancelled: "Cancelled",
+    remake: "Make again",
     dismiss: "Remove",
     up: "Earlier",
     down: "Later",
@@ -331,6 +342,7 @@ export const messages = {
     expired: "Files of the timeline are gone from the server. Add them again.",
     inputs: "Its pictures and clips are not in the file. Add them to the timeline.",
     none: (name: string) => `${name} is on the timeline.`,
+    noMedia: (name: string) => `${name} is no picture or video that can be read. Drop a picture or a video file.`,
     json: (name: string) => `${name} holds no settings of this program.`,
   },
   dismiss: "Dismiss",

@@ -62,7 +62,6 @@ class Studio {
   picked = $state<string[]>([]); // for comparison
   said = $state(""); // the last message
   problem = $state("");
-  refused = $state(false); // the problem is that the policy refuses a text
   typed = $state(false); // the prompt was changed since something was made from it
   refusal = $state(""); // why the policy would refuse the order as it is
   busy = $state(false);
@@ -156,22 +155,19 @@ class Studio {
       });
   }
 
-  /** Forget a refusal of texts that are not the same any more. */
-  forgetRefusal(): void {
-    if (this.refused) this.problem = "";
-    this.refused = false;
+  /** Forget the problem of the last action when something else is done. */
+  forgetProblem(): void {
+    if (!this.busy) this.problem = "";
   }
 
   /** Do what a button asks for; a refusal is shown in the words of the service. */
   async act(work: () => Promise<void>): Promise<void> {
     this.problem = "";
-    this.refused = false;
     this.busy = true;
     try {
       await work();
     } catch (problem) {
       this.problem = words(problem);
-      this.refused = problem instanceof api.CallError && problem.code === "content_policy_violation";
     }
     this.busy = false;
   }
@@ -238,6 +234,14 @@ class Studio {
     });
   }
 
+  /** Stop a job; it stays in the queue, from where it can be made again. */
+  cancel(job: Job): Promise<void> {
+    return this.act(async () => {
+      await api.cancel(job.id);
+      await this.refresh();
+    });
+  }
+
   move(job: Job, place: number): Promise<void> {
     return this.act(async () => {
       await api.move(job.id, Math.max(0, place));
@@ -271,7 +275,12 @@ class Studio {
   async addFile(file: File): Promise<void> {
     await this.act(async () => {
       if (file.name.endsWith(".json")) return this.#restoreText(file);
-      const about = await api.upload(file, file.name);
+      const about = await api.upload(file, file.name).catch((problem: unknown) => {
+        const media = /^(image|video)\//.test(file.type);
+        if (!media && problem instanceof api.CallError && problem.code === "invalid_file")
+          throw new Error(m.restore.noMedia(file.name));
+        throw problem;
+      });
       if (about.settings) return this.restoreFile(about);
       this.addSource(sourceOf(about));
       this.said = m.restore.none(file.name);
@@ -319,8 +328,14 @@ class Studio {
   }
 
   async #restoreText(file: File): Promise<void> {
-    const found = JSON.parse(await file.text()) as Record<string, unknown>;
-    if (typeof found.prompt !== "string") throw new Error(m.restore.json(file.name));
+    const text = await file.text();
+    let found: Record<string, unknown> = {};
+    try {
+      found = JSON.parse(text) as Record<string, unknown>;
+    } catch {
+      // said below: it holds no prompt
+    }
+    if (typeof found?.prompt !== "string") throw new Error(m.restore.json(file.name));
     this.#restoreSettings(found, file.name);
   }
 

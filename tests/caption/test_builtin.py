@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from chronotope.caption.captioners.builtin import sentences
+from chronotope.caption.subwords import Tokenizer, learn_vocabulary
 from chronotope.caption.tokens import shown_slices
 from chronotope.checkpoint import load_tensors, read_description
 from chronotope.cli.language.captioners import load_captioner, load_doubting
@@ -23,7 +24,6 @@ from chronotope.errors import UsageError
 from chronotope.manifest import identify
 from chronotope.media import video
 from chronotope.models.captioner import END, CaptionerConfig
-from chronotope.models.text import Tokenizer, learn_vocabulary
 from chronotope.train.language import captioner as training
 from chronotope.train.language.captioner import CaptionerRun, CaptionerTraining, shown_at, train_captioner
 from chronotope.train.language.texts import IGNORED, detail_of

@@ -16,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks import descriptive
 from chronotope.caption.beams import beam_search, sample
 from chronotope.caption.describe import TRIES, describe
+from chronotope.caption.subwords import Tokenizer, learn_vocabulary
 from chronotope.checkpoint import load_tensors
 from chronotope.cli.language.expanders import TrainedExpander, load_expander
 from chronotope.data.captions import read_captions
@@ -25,7 +26,6 @@ from chronotope.generate.stored.knowledge import vocabulary_of_model
 from chronotope.models.captioner import END
 from chronotope.models.costs import count_parameters, expander_activations, expander_flops, kept_bytes
 from chronotope.models.expander import ExpanderConfig, PromptExpander
-from chronotope.models.text import Tokenizer, learn_vocabulary
 from chronotope.train.language.expander import ExpanderRun, ExpanderTraining, train_expander
 from chronotope.train.language.pairs import DESCRIPTIVE, pair_batches, read_pairs
 from chronotope.train.language.texts import IGNORED

@@ -14,6 +14,7 @@ import torch
 from click.testing import CliRunner, Result
 
 from chronotope import checkpoint
+from chronotope.caption.subwords import learn_vocabulary
 from chronotope.cli.commands import chronotope
 from chronotope.config import to_dict
 from chronotope.data.latents import fingerprint
@@ -23,7 +24,6 @@ from chronotope.geometry import Geometry
 from chronotope.media import video
 from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig
 from chronotope.models.dit import DiT, DiTConfig
-from chronotope.models.text import learn_vocabulary
 from chronotope.request import Defaults
 from chronotope.sealed import write_sealed
 from chronotope.storage import read_json

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from chronotope import checkpoint
+from chronotope.caption.subwords import learn_vocabulary
 from chronotope.config import to_dict
 from chronotope.data.latents import fingerprint
 from chronotope.flow.path import FlowConfig
 from chronotope.geometry import Geometry
 from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig
 from chronotope.models.dit import DiT, DiTConfig
-from chronotope.models.text import learn_vocabulary
 from chronotope.request import Defaults
 
 

@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from chronotope.caption.subwords import Tokenizer
 from chronotope.errors import UsageError
 from chronotope.flow.guidance import Guidance
 from chronotope.flow.path import FlowConfig, balance
@@ -11,7 +12,6 @@ from chronotope.generate.tasks import Frame, keyframes, loop, text_to_video
 from chronotope.geometry import Geometry
 from chronotope.models.dit import DiT, DiTConfig
 from chronotope.models.patches import patchify
-from chronotope.models.text import Tokenizer
 from chronotope.prompt import Prompt
 
 GEOMETRY = Geometry()

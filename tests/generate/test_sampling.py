@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from chronotope.caption.subwords import Tokenizer
 from chronotope.errors import UsageError
 from chronotope.flow.guidance import Guidance
 from chronotope.flow.path import FlowConfig, balance, prediction_target
@@ -16,7 +17,6 @@ from chronotope.geometry import Geometry, Slice
 from chronotope.models.dit import DiT, DiTConfig
 from chronotope.models.patches import patchify
 from chronotope.models.refinement import Grid
-from chronotope.models.text import Tokenizer
 from chronotope.prompt import Prompt
 
 GEOMETRY = Geometry()

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from chronotope import Generator
+from chronotope.caption.subwords import Tokenizer
 from chronotope.config import from_dict, override, to_dict
 from chronotope.data.latents import encode_frames
 from chronotope.errors import UsageError
@@ -29,7 +30,6 @@ from chronotope.models.precision import (
     rounded,
     used_precision,
 )
-from chronotope.models.text import Tokenizer
 from chronotope.prompt import Prompt, read_prompts
 from chronotope.request import Request
 from chronotope.train.config import DiTTraining

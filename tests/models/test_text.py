@@ -9,17 +9,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from chronotope import storage
+from chronotope.caption.subwords import MIN_VOCABULARY, START, Tokenizer, learn_vocabulary
 from chronotope.generate.pipeline import WEIGHTS
 from chronotope.models.attention import Segments
-from chronotope.models.text import (
-    MIN_VOCABULARY,
-    START,
-    StateProjection,
-    TextEncoder,
-    TextTokenizer,
-    Tokenizer,
-    learn_vocabulary,
-)
+from chronotope.models.text import StateProjection, TextEncoder, TextTokenizer
 from chronotope.worlds.stage.captions import captions
 from chronotope.worlds.stage.sample import sample_spec
 from chronotope.worlds.stage.scope import SCOPES

@@ -21,16 +21,20 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from chronotope.errors import FileProblem
 from chronotope.generate.pipeline import Generator
 from chronotope.generate.stored.knowledge import vocabulary_of_model
 from chronotope.jsonl import write_jsonl
 from chronotope.media import video
 from chronotope.models.costs import SampleSize, sampling_bytes, velocity_flops
 from chronotope.request import Defaults
+from chronotope.serve import videos
 from chronotope.serve.jobs.costs import TEXT_TOKENS, Size, estimate, measure_costs
+from chronotope.serve.jobs.pool import Progress
 from chronotope.serve.service import Service
-from chronotope.serve.studio.model import EXAMPLES, chips, known_words, rates_of, vocabulary
+from chronotope.serve.studio.model import EXAMPLES, chips, known_words, rates_of
 from chronotope.serve.studio.prompt import read_prompt
+from chronotope.serve.texts import vocabulary
 from chronotope.storage import read_json
 from tests.cli.models import save_run
 from tests.serve.test_guard import ORDER, Ask, asked, picture, refused
@@ -142,14 +146,73 @@ def test_a_prompt_is_read_as_a_worker_reads_it(ask: Ask) -> None:
     ],
 )
 def test_a_prompt_is_judged_as_a_job_is(ask: Ask, fields: dict[str, Any]) -> None:
-    prompt = fields.get("prompt") or "\n".join(text for _, text in fields["story"])
+    prompts = [fields["prompt"]] if "prompt" in fields else [text for _, text in fields["story"]]
     negative, scale = (fields.get(name, "") for name in ("negative_prompt", "guidance_scale"))
-    query = {"text": "a red ball", "prompt": prompt, "negative_prompt": negative, "guidance_scale": scale}
+    query = {"text": "a red ball", "prompt": prompts, "negative_prompt": negative, "guidance_scale": scale}
     said = ask("GET", "/v1/studio/prompt", params=query).json()["refusal"]
     made = ask("POST", "/v1/generations", json=fields).json()
     assert said == (made["error"] or {}).get("message", "")
     if "id" in made:
         ask("DELETE", f"/v1/generations/{made['id']}")
+
+
+TOO_LONG = "a red ball rolls past a tree. " * 30
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"prompt": TOO_LONG}, "prompt"),
+        ({"prompt": TOO_LONG, "expand": False}, "prompt"),
+        ({"story": [[0, "a red ball"], [1, TOO_LONG]]}, "prompt"),
+        ({"prompt": "a red ball", "negative_prompt": TOO_LONG}, "negative_prompt"),
+    ],
+)
+def test_a_text_that_the_model_cannot_read_whole_never_waits(ask: Ask, fields: dict[str, Any], param: str) -> None:
+    prompts = [fields["prompt"]] if "prompt" in fields else [text for _, text in fields["story"]]
+    query = {"text": "a red ball", "prompt": prompts, "negative_prompt": fields.get("negative_prompt", "")}
+    said = ask("GET", "/v1/studio/prompt", params=query | {"expand": str(fields.get("expand", True)).lower()}).json()
+    first = ask("POST", "/v1/generations", json={"prompt": "a red ball"}).json()["id"]
+    for path in ("/v1/generations", "/v1/videos", f"/v1/videos/{first}/remix", "/v1/images/generations"):
+        if "prompt" in fields or "remix" not in path:
+            error = refused(ask("POST", path, json=fields), 400, "too_long")
+            assert error["param"] == param and error["message"] == said["refusal"]
+    assert "this model reads at most 128" in said["refusal"]
+    ask("DELETE", f"/v1/generations/{first}")
+
+
+def test_a_cancelled_job_stays_and_is_made_again(ask: Ask) -> None:
+    made = ask("POST", "/v1/generations", json={"prompt": "a red ball", "seed": 7}).json()["id"]
+    cancelled = ask("POST", f"/v1/generations/{made}/cancel").json()
+    assert cancelled["status"] == "failed" and cancelled["error"]["code"] == "cancelled"
+    assert made not in ask("GET", "/v1/studio/queue").json()["data"]
+    refused(ask("POST", f"/v1/generations/{made}/cancel"), 409, "not_cancellable")
+    again = ask("POST", f"/v1/videos/{made}/remix", json={"prompt": "a red ball"}).json()
+    assert (again["status"], again["seed"]) == ("queued", 7)
+    for name in (made, again["id"]):
+        ask("DELETE", f"/v1/generations/{name}")
+    for call in ("", "/content", "/content?variant=thumbnail", "/preview", "/settings"):
+        refused(ask("GET", f"/v1/generations/{made}{call}"), 404, "not_found")
+
+
+@pytest.mark.parametrize(("call", "deletes"), [("content?variant=thumbnail", "preview_file"), ("preview", "progress")])
+def test_a_video_that_is_deleted_meanwhile_is_not_found(
+    ask: Ask, service: Service, monkeypatch: pytest.MonkeyPatch, call: str, deletes: str
+) -> None:
+    made = ask("POST", "/v1/generations", json={"prompt": "a red ball"}).json()["id"]
+    assert service.store.claim() is not None
+    if deletes == "preview_file":
+        service.store.complete(made, {"width": 96, "height": 64, "num_frames": 1, "fps": 8})
+        service.output_path(service.store.get(made)).write_bytes(b"gone soon")  # type: ignore[arg-type]
+
+    def gone(*_: Any) -> Any:
+        service.delete("local", made)
+        if deletes == "preview_file":
+            raise FileProblem("the file is gone")
+        return Progress()
+
+    monkeypatch.setattr(videos if deletes == "preview_file" else service, deletes, gone)
+    refused(ask("GET", f"/v1/generations/{made}/{call}"), 404, "not_found")
 
 
 # Costs

@@ -7,13 +7,13 @@ import torch
 from torch import nn
 
 from chronotope.actions import ActionSchema
+from chronotope.caption.subwords import Tokenizer
 from chronotope.flow.path import FlowConfig
 from chronotope.generate.pipeline import Generator
 from chronotope.geometry import Geometry
 from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig
 from chronotope.models.dit import DiT, DiTConfig
 from chronotope.models.packing import action_width
-from chronotope.models.text import Tokenizer
 from chronotope.request import Defaults
 from chronotope.simulate.model import WorldModel
 

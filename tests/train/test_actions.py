@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from chronotope.actions import Actions, ActionSchema
+from chronotope.caption.subwords import Tokenizer
 from chronotope.checkpoint import read_description
 from chronotope.config import override, to_dict
 from chronotope.data.encode import Encoded, encode_dataset
@@ -22,7 +23,6 @@ from chronotope.generate.pipeline import load_autoencoder
 from chronotope.geometry import Geometry
 from chronotope.media import video
 from chronotope.models.packing import action_values, action_width
-from chronotope.models.text import Tokenizer
 from chronotope.presets import PRESETS
 from chronotope.simulate.model import WorldModel
 from chronotope.train.autoencoder import train_autoencoder

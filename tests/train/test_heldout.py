@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from chronotope.caption.subwords import Tokenizer, learn_vocabulary
 from chronotope.config import override
 from chronotope.data.latents import LatentDataset
 from chronotope.jsonl import read_jsonl
 from chronotope.models.dit import DiT
 from chronotope.models.refinement import Grid
-from chronotope.models.text import Tokenizer, learn_vocabulary
 from chronotope.parallel import Ranks
 from chronotope.storage import read_json
 from chronotope.train.batches import make_batch, window_sizes

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from chronotope.caption.subwords import Tokenizer, learn_vocabulary
 from chronotope.checkpoint import load_tensors
 from chronotope.config import override
 from chronotope.data.encode import encode_dataset
@@ -17,7 +18,6 @@ from chronotope.data.latents import LatentDataset, fingerprint
 from chronotope.errors import UsageError
 from chronotope.generate.pipeline import load_autoencoder
 from chronotope.geometry import Geometry
-from chronotope.models.text import Tokenizer, learn_vocabulary
 from chronotope.parallel import Ranks
 from chronotope.train.autoencoder import AutoencoderTraining, is_frozen, reconstruction_loss, train_autoencoder
 from chronotope.train.batches import check_batch_tokens, make_batch, window_sizes

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from chronotope.caption.subwords import Tokenizer, learn_vocabulary
 from chronotope.cli.costs import dit_costs, memory_problem
 from chronotope.cli.train.memory import fitted_to_memory
 from chronotope.config import override
@@ -15,7 +16,6 @@ from chronotope.data.latents import LatentDataset
 from chronotope.jsonl import read_jsonl
 from chronotope.models.costs import SampleSize, dit_activations
 from chronotope.models.dit import DiT, DiTConfig
-from chronotope.models.text import Tokenizer, learn_vocabulary
 from chronotope.presets import PRESETS
 from chronotope.train.batches import make_batch, window_sizes
 from chronotope.train.config import DiTRun

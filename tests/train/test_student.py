@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from chronotope.caption.subwords import Tokenizer
 from chronotope.config import override
 from chronotope.data.latents import LatentDataset
 from chronotope.errors import UsageError
@@ -16,7 +17,6 @@ from chronotope.flow.solvers import euler, mean_velocity
 from chronotope.flow.timesteps import schedule
 from chronotope.models.dit import DiT
 from chronotope.models.packing import pack
-from chronotope.models.text import Tokenizer
 from chronotope.train.batches import make_batch
 from chronotope.train.config import DiTRun
 from chronotope.train.loss import Teacher, flow_loss

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from chronotope import train
+from chronotope.caption.subwords import Tokenizer, learn_vocabulary
 from chronotope.checkpoint import load_tensors
 from chronotope.config import override
 from chronotope.data.clips import find_clips
@@ -22,7 +23,6 @@ from chronotope.generate.pipeline import Generator, load_autoencoder
 from chronotope.geometry import Geometry
 from chronotope.media import video
 from chronotope.models.autoencoder import Autoencoder
-from chronotope.models.text import Tokenizer, learn_vocabulary
 from chronotope.prompt import Prompt
 from chronotope.train.autoencoder import (
     AutoencoderRun,

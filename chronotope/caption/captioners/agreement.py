@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from chronotope.caption.beams import log_likelihoods
+from chronotope.caption.subwords import Tokenizer
 from chronotope.models.captioner import LatentCaptioner, Memory
-from chronotope.models.text import Tokenizer
 
 __all__ = ["DOUBT", "Agreement", "agreement"]
 

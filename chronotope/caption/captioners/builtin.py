@@ -12,13 +12,13 @@ from torch import Tensor
 
 from chronotope.caption.beams import beam_search
 from chronotope.caption.captioners.captioner import Answer, NoCaptionError
+from chronotope.caption.subwords import Tokenizer
 from chronotope.caption.tokens import visual_tokens
 from chronotope.config import from_dict
 from chronotope.errors import UsageError
 from chronotope.geometry import Frames, Geometry, Slice
 from chronotope.media.picture import resize
 from chronotope.models.captioner import DETAILS, LatentCaptioner, Memory
-from chronotope.models.text import Tokenizer
 
 __all__ = ["BuiltIn", "Encode"]
 

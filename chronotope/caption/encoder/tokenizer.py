@@ -23,10 +23,11 @@ from chronotope.caption.encoder.frozen import (
     facts_of,
 )
 from chronotope.caption.encoder.store import StateStore
+from chronotope.caption.subwords import Tokenizer
 from chronotope.config import from_dict, to_dict
 from chronotope.errors import FileProblem, UsageError
 from chronotope.models.dit import DiTConfig
-from chronotope.models.text import TextTokenizer, Tokenizer
+from chronotope.models.text import TextTokenizer
 from chronotope.storage import read_json, remove_partials, write_json
 
 __all__ = ["OWN_ENCODER", "STATES", "StateTokenizer", "facts_for_run", "read_tokenizer"]

@@ -10,11 +10,11 @@ import torch
 from chronotope import checkpoint
 from chronotope.caption.beams import beam_search, sample
 from chronotope.caption.captioners.builtin import sentences
+from chronotope.caption.subwords import Tokenizer
 from chronotope.config import from_dict
 from chronotope.errors import FileProblem
 from chronotope.models.captioner import Memory
 from chronotope.models.expander import ExpanderConfig, PromptExpander
-from chronotope.models.text import Tokenizer
 from chronotope.train.language.pairs import DESCRIPTIVE
 
 __all__ = ["TrainedExpander", "load_expander"]

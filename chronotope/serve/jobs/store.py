@@ -252,6 +252,17 @@ class Store:
         """End a job that is in progress with an error, a dict of `code` and `message`; return False as `complete`."""
         return self._end(name, "failed", "error", error)
 
+    def cancel(self, name: str) -> bool:
+        """End a job that waits or is in progress as failed, with the code `cancelled`; return whether it was one."""
+        error = json.dumps({"code": "cancelled", "message": "it was cancelled"})
+        with self._transaction() as connection:
+            changed = connection.execute(
+                "UPDATE jobs SET state = 'failed', ended = ?, error = ? "
+                "WHERE id = ? AND state IN ('queued', 'in_progress')",
+                (time.time(), error, name),
+            )
+            return changed.rowcount == 1
+
     def _end(self, name: str, state: State, column: str, value: dict[str, Any]) -> bool:
         with self._transaction() as connection:
             changed = connection.execute(
@@ -364,6 +375,11 @@ class Store:
         """Return the jobs that were completed last, of any owner."""
         query = f"SELECT {_JOB} FROM jobs WHERE state = 'completed' ORDER BY number DESC LIMIT ?"
         return [_job(row) for row in self._rows(query, (count,))]
+
+    def active(self) -> list[Job]:
+        """Return the jobs of all owners that wait or are in progress."""
+        query = f"SELECT {_JOB} FROM jobs WHERE state IN ('queued', 'in_progress')"
+        return [_job(row) for row in self._rows(query)]
 
     def job_seconds(self) -> float:
         """Return how long the last jobs took on average, in seconds; 10 where none is known."""

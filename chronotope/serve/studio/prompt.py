@@ -15,7 +15,7 @@ __all__ = ["Chance", "Reading", "chance_of", "read_prompt", "strata_of"]
 
 CONTACT = ("meet", "hit", "eat")
 NO_DEED = ("stay",)
-GRAVITY = "P2 gravity"
+PHYSICS = {"bounce": "P2 gravity", "hit": "P3 two bodies", "eat": "P5 irreversible"}  # the last one counts
 LENGTHS = {"up to 1 s": 1.0, "1 to 2 s": 2.0}  # as the standard suite has them
 LONGEST = 3.0  # seconds; nothing is measured beyond
 
@@ -99,7 +99,8 @@ def strata_of(scene: Scene, num_frames: int, fps: float) -> tuple[str, str, tupl
     else:
         later = any(deed.later for deed in deeds)
         level = "C3 one deed after the other" if later else "C2 two deeds at once"
-    return level, length, (GRAVITY,) if any(deed.verb == "bounce" for deed in deeds) else ()
+    found = [name for verb, name in PHYSICS.items() if any(deed.verb == verb for deed in deeds)]
+    return level, length, tuple(found[-1:])
 
 
 def _checks(deeds: Sequence[Deed]) -> list[str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib import resources
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
@@ -18,8 +19,9 @@ from chronotope.serve.jobs.store import Job, StoredFile
 from chronotope.serve.order import FieldError
 from chronotope.serve.service import MissingError, Service
 from chronotope.serve.studio.folders import content_of, find_shown, media_of, shown_of
-from chronotope.serve.studio.model import model_page, rates_of, vocabulary
+from chronotope.serve.studio.model import model_page, rates_of
 from chronotope.serve.studio.prompt import read_prompt
+from chronotope.serve.texts import vocabulary
 from chronotope.serve.videos import FileAnswer, job_of, owner_of, service_of
 from chronotope.serve.wire import RequestProblem, read_fields
 
@@ -75,17 +77,18 @@ async def studio_prompt(
     text: str,
     num_frames: str = "",
     fps: str = "",
-    prompt: str = "",
+    prompt: Annotated[tuple[str, ...], Query()] = (),
     negative_prompt: str = "",
     guidance_scale: str = "",
+    expand: str = "true",
 ) -> JSONResponse:
     """Return the caption for a prompt, what became of its words, how often its kind succeeded, and why it is refused.
 
-    `text` is one prompt of a story, `prompt` all of them, a line each; `refusal` is empty where the policy allows them.
+    `text` is one prompt of a story, `prompt` all of them; `refusal` is empty where an order with them is accepted.
     """
     service = service_of(request)
     facts, most = service.facts, service.limits.prompt_characters
-    for name, value in (("text", text), ("prompt", prompt), ("negative_prompt", negative_prompt)):
+    for name, value in (("text", text), ("prompt", "".join(prompt)), ("negative_prompt", negative_prompt)):
         if len(value) > most:
             raise FieldError(name, f"{name} has {len(value)} characters, at most {most} are read; shorten it")
     frames = _count("num_frames", num_frames, facts.defaults.num_frames, 1_000_000)
@@ -93,7 +96,8 @@ async def studio_prompt(
     folder = facts.folder
     reading = await run_in_threadpool(lambda: read_prompt(text, vocabulary(folder), rates_of(folder), frames, rate))
     guidance = _number("guidance_scale", guidance_scale, facts.defaults.guidance_scale)
-    refusal = await run_in_threadpool(service.refusal, prompt or text, negative_prompt, guidance)
+    texts = [one for one in prompt if one.strip()] or [text]
+    refusal = await run_in_threadpool(service.refusal, texts, negative_prompt, guidance, expand != "false")
     return JSONResponse({**asdict(reading), "refusal": refusal})
 
 
@@ -117,9 +121,24 @@ async def studio_estimate(
     jobs = await run_in_threadpool(service.store.last_completed, LOOKED_AT)
     past = [one for job in jobs if (one := _past(service, job))][:PAST_JOBS]
     found = estimate(size, service.pool.costs, past, (defaults, service.facts.geometry))
-    jobs_of = service.store.counts()
-    waiting = (jobs_of["queued"] + jobs_of["in_progress"]) * service.store.job_seconds() / max(1, len(service.devices))
+    active = await run_in_threadpool(service.store.active)
+    waiting = sum(_left(service, job, past) for job in active) / max(1, len(service.devices))
     return JSONResponse({**asdict(found), "available": available_bytes(), "waiting_seconds": waiting})
+
+
+def _left(service: Service, job: Job, past: Sequence[tuple[Size, dict[str, float]]]) -> float:
+    """Estimate the seconds that a job of any owner will still take."""
+    about = service.facts.defaults, service.facts.geometry
+    seconds = estimate(_size(service, job, job.asked["expected"]), service.pool.costs, past, about).seconds
+    return seconds * (1 - service.progress(job).percent / 100)
+
+
+def _size(service: Service, job: Job, made: Mapping[str, Any]) -> Size:
+    """Return the size of a job, and the evaluations of the model that it takes."""
+    order, defaults = service.order_of(job), service.facts.defaults
+    steps = order.steps or (max(1, defaults.num_steps // 3) if order.draft else defaults.num_steps)
+    guidance = defaults.guidance_scale if order.guidance is None else order.guidance
+    return size_of(made, steps * (2 if order.solver == "heun" else 1), guidance != 1)
 
 
 def _past(service: Service, job: Job) -> tuple[Size, dict[str, float]] | None:
@@ -127,10 +146,7 @@ def _past(service: Service, job: Job) -> tuple[Size, dict[str, float]] | None:
     took = result.get("took") or {}
     if order.task is not None or min(took.get("sampling", 0), took.get("decoding", 0)) <= 0:
         return None
-    defaults = service.facts.defaults
-    steps = order.steps or (max(1, defaults.num_steps // 3) if order.draft else defaults.num_steps)
-    guidance = defaults.guidance_scale if order.guidance is None else order.guidance
-    return size_of(result, steps * (2 if order.solver == "heun" else 1), guidance != 1), took
+    return _size(service, job, result), took
 
 
 def _count(name: str, text: str, default: int, most: int) -> int:

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from chronotope import checkpoint
+from chronotope.caption.subwords import Tokenizer, learn_vocabulary
 from chronotope.caption.tokens import slice_budget
 from chronotope.config import Count, Range, Seed, Share, to_dict
 from chronotope.data.latents import LatentDataset, fingerprint
@@ -22,7 +23,6 @@ from chronotope.errors import UsageError
 from chronotope.geometry import Geometry
 from chronotope.models.captioner import DETAILS, CaptionerConfig, LatentCaptioner
 from chronotope.models.precision import autocast
-from chronotope.models.text import Tokenizer, learn_vocabulary
 from chronotope.train.batches import text_notes
 from chronotope.train.fit import check_autoencoder, check_latents, check_model
 from chronotope.train.language.loop import Record, Steps, train_to_the_end

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from chronotope import checkpoint
+from chronotope.caption.subwords import Tokenizer, learn_vocabulary
 from chronotope.config import Count, Seed, to_dict
 from chronotope.data.record import changes_in_data
 from chronotope.models.expander import ExpanderConfig, PromptExpander
 from chronotope.models.precision import autocast
-from chronotope.models.text import Tokenizer, learn_vocabulary
 from chronotope.train.batches import text_notes
 from chronotope.train.fit import check_vocabulary
 from chronotope.train.language.captioner import caption_loss

@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from chronotope.caption.subwords import Tokenizer
 from chronotope.data.audit import changes_since_encoding
 from chronotope.data.captions import Captions, read_captions
 from chronotope.data.clips import scan_folder
@@ -28,7 +29,6 @@ from chronotope.data.record import content_of_row, repeated_clips
 from chronotope.data.rendered import changes_since_rendering, find_worlds
 from chronotope.errors import FileProblem, UsageError
 from chronotope.manifest import LeftOut, described, identify
-from chronotope.models.text import Tokenizer
 from chronotope.train.language.texts import detail_of, padded
 
 __all__ = ["DESCRIPTIVE", "CaptionPairs", "PairBatch", "pair_batches", "read_pairs"]

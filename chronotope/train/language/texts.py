@@ -13,11 +13,11 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from chronotope.caption.subwords import Tokenizer
 from chronotope.caption.tokens import visual_tokens
 from chronotope.data.latents import LatentDataset
 from chronotope.geometry import Geometry
 from chronotope.models.captioner import DETAILS, END, VisualTokens
-from chronotope.models.text import Tokenizer
 from chronotope.train.order import BatchPlan
 
 __all__ = ["CaptionBatch", "caption_batch", "detail_of", "padded"]
