@@ -100,7 +100,7 @@ def test_encoders_and_decoders_are_given_the_same_clip() -> None:
 
 
 def test_the_memory_of_a_step_grows_with_its_tokens() -> None:
-    assert 0 < memory.peak_of_step(OURS, 16) < memory.peak_of_step(OURS, 1024)
+    assert memory.peak_of_step(OURS, 16) < memory.peak_of_step(OURS, 1024)
 
 
 def test_bad_options_are_refused() -> None:

@@ -35,7 +35,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also with memory that other programs do not take away: what is refused first depends on it."""
     monkeypatch.chdir(tmp_path)
-    for module in ("generate.pipeline", "generate.layout", "generate.files"):
+    for module in ("generate.memory", "generate.layout", "generate.files"):
         monkeypatch.setattr(f"chronotope.{module}.available_bytes", lambda: 24 << 30)
 
 

@@ -20,7 +20,7 @@ import torch
 from safetensors import safe_open
 
 from chronotope.data import encode as encoding
-from chronotope.data import reading
+from chronotope.data import latents, reading
 from chronotope.data.encode import Encoded, encode_dataset
 from chronotope.data.latents import LatentDataset, read_index
 from chronotope.errors import DecoderUnavailableError, FileProblem, UsageError
@@ -347,7 +347,7 @@ def test_killed_at_any_moment_nothing_is_lost_or_doubled(tmp_path: Path) -> None
 
 def test_a_full_disk_is_one_sentence_and_what_was_encoded_is_kept(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoding, "SAVE_CLIPS", 1)
-    real, calls = encoding.write_atomically, list[Path]()
+    real, calls = latents.write_atomically, list[Path]()
 
     def full(path: Path, data: bytes) -> None:
         calls.append(path)
@@ -355,10 +355,10 @@ def test_a_full_disk_is_one_sentence_and_what_was_encoded_is_kept(clips: Path, m
             raise FileProblem(f"{path} cannot be written: No space left on device")
         real(path, data)
 
-    monkeypatch.setattr(encoding, "write_atomically", full)
+    monkeypatch.setattr(latents, "write_atomically", full)
     with pytest.raises(FileProblem, match=r"latents-00001\.safetensors cannot be written: No space"):
         encode(clips)
-    monkeypatch.setattr(encoding, "write_atomically", real)
+    monkeypatch.setattr(latents, "write_atomically", real)
     assert counts(encode(clips)) == (3, 2, 0, 0, 0)
 
 
