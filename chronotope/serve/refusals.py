@@ -10,7 +10,7 @@ from chronotope.safety.policy.decide import Policy, RefusedError
 from chronotope.safety.uploads import check_files
 from chronotope.serve.order import FieldError, Order
 
-__all__ = ["check_given", "check_texts", "fields_of_files"]
+__all__ = ["check_texts", "check_upload", "fields_of_files"]
 
 
 def check_texts(rules: Policy, texts: Mapping[str, str]) -> None:
@@ -22,7 +22,7 @@ def check_texts(rules: Policy, texts: Mapping[str, str]) -> None:
             raise FieldError(field, str(refusal), "content_policy_violation") from None
 
 
-def check_given(rules: Policy, path: Path, field: str, consent: str | None) -> None:
+def check_upload(rules: Policy, path: Path, field: str, consent: str | None) -> None:
     """Raise FieldError for a given file that the policy refuses; `consent` is None where it is only stored."""
     try:
         check_files(rules, [InputFile("clip", path)], consent)

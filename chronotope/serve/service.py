@@ -33,7 +33,7 @@ from chronotope.serve.jobs.store import Job, Store, StoredFile, StoreProblem, ne
 from chronotope.serve.jobs.worker import Task
 from chronotope.serve.limits import Limits, ModelFacts, QuotaError, read_model_facts
 from chronotope.serve.order import FieldError, Order, Upload, shown_name
-from chronotope.serve.refusals import check_given, check_texts, fields_of_files
+from chronotope.serve.refusals import check_texts, check_upload, fields_of_files
 from chronotope.serve.texts import check_lengths
 from chronotope.serve.uploads import decode_data_url, save_upload
 from chronotope.storage import locked, remove_partials
@@ -191,7 +191,7 @@ class Service:
     def _check_files(self, order: Order, files: Sequence[StoredFile]) -> None:
         """Refuse given files before they wait, by what they carry; the worker judges their frames, too."""
         for file in files:
-            check_given(self.rules, self.input_path(file), fields_of_files(order)[file.id], order.consent)
+            check_upload(self.rules, self.input_path(file), fields_of_files(order)[file.id], order.consent)
 
     def refusal(self, prompts: Sequence[str], negative: str, guidance: float | None, expand: bool) -> str:
         """Return the words in which an order with these texts would be refused, or the empty text; record nothing."""
@@ -330,7 +330,7 @@ class Service:
         self._check_quota(owner)
         file = self._store_input(owner, None, "file", upload)
         try:
-            check_given(self.rules, self.input_path(file), "file", None)
+            check_upload(self.rules, self.input_path(file), "file", None)
             self.store.add_file(file)
         except BaseException:
             self._unlink([file])
