@@ -172,7 +172,7 @@ def test_the_command_records(tmp_path: Path) -> None:
 
 def test_what_holds_no_actions_says_that_it_leaves_them_behind(tmp_path: Path) -> None:
     data, notes = tmp_path / "data", list[str]()
-    recorded(data)
+    recorded(data, caption="a toy")
     told = re.compile("clips have actions, such as .*, which are not taken along")
     assert any(map(told.search, import_dataset(data, tmp_path / "imported").notes))
     with contextlib.suppress(FileProblem):  # its clips are too short
