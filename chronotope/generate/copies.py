@@ -30,15 +30,15 @@ def clips_at_hand(folder: Path | None, adapters: tuple[Adapter, ...], autoencode
 
 
 def required_comparison(
-    policy: Policy, given: Comparison | None, find: Callable[[], Comparison | None]
+    policy: Policy, chosen: Comparison | None, find: Callable[[], Comparison | None]
 ) -> Comparison | None:
-    """Return the clips to compare with: those that are given, else, where the policy requires clips, what is found.
+    """Return the clips to compare with: those that were chosen, else, where the policy requires clips, what is found.
 
     Raises `RefusedError` where the policy requires a comparison and clips are not at hand.
     """
     if not policy.near_copies.required:
-        return given
-    comparison = given or find()
+        return chosen
+    comparison = chosen or find()
     lacking = comparison.not_compared if comparison else None
     if lacking != 0:
         which = "they" if lacking is None else f"{lacking} of them"
