@@ -5,6 +5,8 @@ A form holds texts only and JSON holds numbers, so every field reads both. One t
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +30,7 @@ __all__ = [
     "Order",
     "Upload",
     "check_characters",
+    "digest_of",
     "named_fields",
     "read_order",
     "shown_name",
@@ -405,3 +408,12 @@ def _read_story(values: dict[str, Any]) -> tuple[tuple[float, str], ...]:
             "missing_required_parameter",
         )
     return tuple(found)
+
+
+def digest_of(order: Order, media: Mapping[str, Any], kind: str, remixed_from: str | None) -> str:
+    """Return a hash of a request, by which a repetition is told from another request with the same key."""
+    digest = hashlib.sha256(json.dumps([order.to_json(), kind, remixed_from], sort_keys=True).encode())
+    for name, value in sorted(media.items()):
+        for one in value if isinstance(value, tuple) else (value,):
+            digest.update(name.encode() + (one.content if isinstance(one, Upload) else one.encode("utf-8", "replace")))
+    return digest.hexdigest()

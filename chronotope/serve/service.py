@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import filecmp
-import hashlib
 import json
 import logging
 import os
@@ -32,7 +31,7 @@ from chronotope.serve.jobs.pool import Pool, Progress
 from chronotope.serve.jobs.store import Job, Store, StoredFile, StoreProblem, new_id
 from chronotope.serve.jobs.worker import Task
 from chronotope.serve.limits import Limits, ModelFacts, QuotaError, read_model_facts
-from chronotope.serve.order import FieldError, Order, Upload, shown_name
+from chronotope.serve.order import FieldError, Order, Upload, digest_of, shown_name
 from chronotope.serve.refusals import check_texts, check_upload, fields_of_files
 from chronotope.serve.texts import check_lengths
 from chronotope.serve.uploads import decode_data_url, save_upload
@@ -142,7 +141,7 @@ class Service:
 
         Raises `FieldError`, `QuotaError`, `ConflictError`, or `StoreProblem` where nothing was stored.
         """
-        digest = _digest(order, media, kind, remixed_from)
+        digest = digest_of(order, media, kind, remixed_from)
         if key is not None and (earlier := self.store.with_key(owner, key, digest)):
             return earlier
         self.limits.check_order(order)
@@ -497,12 +496,3 @@ def _link(source: Path, target: Path) -> None:
         except OSError as problem:
             target.unlink(missing_ok=True)
             raise StoreProblem(f"a file cannot be copied now ({problem.strerror}); try again later") from None
-
-
-def _digest(order: Order, media: Mapping[str, Any], kind: str, remixed_from: str | None) -> str:
-    """Return a hash of a request, by which a repetition is told from another request with the same key."""
-    digest = hashlib.sha256(json.dumps([order.to_json(), kind, remixed_from], sort_keys=True).encode())
-    for name, value in sorted(media.items()):
-        for one in value if isinstance(value, tuple) else (value,):
-            digest.update(name.encode() + (one.content if isinstance(one, Upload) else one.encode("utf-8", "replace")))
-    return digest.hexdigest()
