@@ -52,7 +52,7 @@ export const messages = {
   chance: {
     title: "Chance of success",
     about: (share: number, low: number, high: number) =>
-      `Of 100 such videos in our tests, ${Math.round(100 * share)} showed all of the prompt ` +
+      `${Math.round(100 * share)} % of such videos in our tests showed all of the prompt ` +
       `(95 % interval: ${Math.round(100 * low)} to ${Math.round(100 * high)})`,
     line: (kind: string, right: number, tries: number) =>
       `Measured with prompts of this kind (${kind}): ${right} of ${tries} videos showed all that was asked for.`,
