@@ -115,6 +115,7 @@ MAKES_NONE = {  # routes that are posted to, and why nothing is made there
     "/v1/files": "it stores what a user sends",
     "/v1/videos/characters": "it is refused always",
     "/v1/generations/{name}/move": "it changes the order of jobs",
+    "/v1/generations/{name}/cancel": "it ends a job",
 }
 
 

@@ -140,7 +140,7 @@ ANSWERS_WITH_FILES = {
 }
 ANSWERS_WITH_WORDS = {
     *("/v1/generations", "/v1/generations/{name}", "/v1/generations/{name}/settings", "/v1/generations/{name}/events"),
-    *("/v1/generations/{name}/move", "/v1/generations/{name}/order"),
+    *("/v1/generations/{name}/move", "/v1/generations/{name}/order", "/v1/generations/{name}/cancel"),
     *("/v1/videos", "/v1/videos/{name}", "/v1/videos/{name}/settings", "/v1/videos/{name}/events"),
     *("/v1/videos/{name}/remix", "/v1/videos/extensions", "/v1/videos/edits", "/v1/videos/characters"),
     *("/v1/files", "/v1/files/{name}", "/v1/files/{name}/about", "/v1/models", "/v1/models/{name}"),
