@@ -305,14 +305,15 @@ def _replay(world: WorldModel, file: Path, out: Path) -> None:
     from chronotope.simulate.session import replay
 
     refuse_replacing(out, overwrite=False)
-    record = read_record(file)
+    record = read_record(file, lambda sentence: say(f"note: {file}: {sentence}"))
     frames: list[Picture] = []
-    compared, other = 0, list[int]()
+    compared, missing, other = 0, 0, list[int]()
     with progress("playing again", "frames") as report:
         for number, picture, equal in replay(world, record):
             del frames[number:]
             frames.append(picture)
             compared += equal is not None
+            missing += equal is None and number > 0  # the first frame is that of the start
             other += [number] if equal is False else []
             report(number, len(record) - 1)
     start = Start.of(record[0])
@@ -325,6 +326,8 @@ def _replay(world: WorldModel, file: Path, out: Path) -> None:
     }
     deliver(out, frames, world.fps, origin, composite=start.picture is not None, policy=world.generator.policy)
     say(f"{compared} frames were compared with the recorded ones")
+    if missing:
+        say(f"note: {missing} frames have no hash in the record, so they were not compared")
     if other:
         say(f"note: {len(other)} frames differ from the recorded ones, the first is {other[0]}")
     echo(str(out))

@@ -34,6 +34,8 @@ from chronotope.storage import locked, remove_partials
 
 __all__ = ["Curated", "RawFile", "curate"]
 
+CHANGED = "it was changed while it was read; run the same command again"
+
 Note = Callable[[str], None]
 CaptionsOf = Callable[[Path], Mapping[str, Sequence[str]]]
 
@@ -98,7 +100,8 @@ def curate(
             for file in files
         }
         captions = {file.name: _captions(file, captions_of, note) for file in files}
-        rows, planned = _decided(files, seen, rights, policy, filters, captions, _known_splits(out, filters))
+        splits = _known_splits(out, filters)
+        rows, planned = _decided(files, seen, rights, policy, filters, captions, splits)
         rows, planned = _without_removed(out, rows, planned)
         divided = {item["file"] for item in rows if item["state"] == "kept" and item["captions"] and not item["whole"]}
         for sentence in _worth_knowing(rows, planned):
@@ -114,7 +117,13 @@ def curate(
             reasons = ", ".join(f"{row['file']}: {row['why']}" for row in rows[:3])
             raise FileProblem(f"no clip would be left of {len(files)} files ({reasons}); {out} stays as it was")
         set_aside(out)
-        gone = write_clips(out, planned, copy, progress, note)
+        gone, changed = write_clips(out, planned, copy, progress, note)
+        while changed:  # decided again without them, since other clips may be copies of theirs
+            seen |= {name: _Seen(seen[name].source, None, CHANGED, new=True) for name in changed}
+            rows, planned = _decided(files, seen, rights, policy, filters, captions, splits)
+            rows, planned = _without_removed(out, rows, planned)
+            more, changed = write_clips(out, planned, copy, progress, note)
+            gone += more
         _finish(out, rows, filters, policy, version)
     kept = [row for row in rows if row["state"] == "kept"]
     return Curated(
@@ -245,7 +254,7 @@ def _look_at(file: RawFile, source: Source, filters: Filters) -> _Seen:
     except ChronotopeError as problem:
         return _Seen(source, None, _in_words(problem, file), new=True)
     if not source.unchanged(file.path):
-        return _Seen(source, None, "it was changed while it was read; run the same command again", new=True)
+        return _Seen(source, None, CHANGED, new=True)
     return _Seen(source, looked, new=True)
 
 

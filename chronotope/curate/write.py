@@ -9,10 +9,10 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from chronotope.curate.look import Looked, Shot
-from chronotope.errors import FileProblem
+from chronotope.errors import ChronotopeError, FileProblem
 from chronotope.jsonl import append_jsonl
 from chronotope.manifest import Source, described, identify, read_manifest, seal, source_of
 from chronotope.media import video
@@ -20,7 +20,7 @@ from chronotope.media.frames import constant_rate
 from chronotope.progress import Progress
 from chronotope.storage import atomic_file, file_sha256, free_space_for, read_json, write_json
 
-__all__ = ["Planned", "write_clips", "written_contents"]
+__all__ = ["Planned", "Written", "write_clips", "written_contents"]
 
 QUALITY = 14  # crf of H.264: 42 dB and more; the clip is compressed once more when it is encoded
 SPLITS = ("train", "heldout")
@@ -44,6 +44,13 @@ class Planned:
         return [self.source.sha256, self.shot.start, self.shot.seconds, self.shot.whole]
 
 
+class Written(NamedTuple):
+    """How many clips were removed, and the source files that had changed since they were looked at."""
+
+    gone: int
+    changed: frozenset[str]
+
+
 def written_contents(out: Path) -> dict[str, str]:
     """Return the hashes of the clips as they were written, by their paths below the dataset."""
     listing = out / WRITTEN
@@ -57,16 +64,18 @@ def write_clips(
     copy: bool,
     progress: Progress | None = None,
     note: Callable[[str], None] = lambda _: None,
-) -> int:
-    """Write the clips that are not there yet, and remove those that are planned no longer; returns their number.
+) -> Written:
+    """Write the clips that are not there yet, and remove those that are planned no longer.
 
-    Whole files are hard-linked where the file system allows it; with `copy` they are copied. Raises FileProblem where a
-    file of another program stands in the way.
+    Whole files are hard-linked where the file system allows it; with `copy` they are copied. A clip whose source has
+    another content than was planned is not written, and its source is named. Raises FileProblem where a file of another
+    program stands in the way.
     """
     listing = out / WRITTEN
     rows = read_manifest(listing, lambda _: None) if listing.is_file() else []
     written = {row["clip"]: row for row in rows}  # of several lines, the last one
     others: list[Path] = []
+    changed: set[str] = set()
     gone = _remove_unplanned(out, written, {one.clip for one in planned}, note)
     for number, one in enumerate(planned, start=1):
         known, target = written.get(one.clip), out / one.clip
@@ -78,8 +87,10 @@ def write_clips(
                 others += _set_aside(_sidecar(target), _told(known))
             row = {"clip": one.clip, "origin": one.origin, "captions": _told(known)}
             append_jsonl(listing, seal({**row, "source": None}))  # before: an interrupted run knows what it began
-            _write(one, target, copy)
-            known = {**row, "source": described(identify(target, one.clip))}
+            if (source := _write(one, target, copy)) is None:
+                changed.add(one.source.file)
+                continue
+            known = {**row, "source": described(source)}
             append_jsonl(listing, seal(known))
         text = _write_captions(one, target, _told(known))
         if text != _told(known):
@@ -93,7 +104,7 @@ def write_clips(
             f"{others[0].name}{more}; write them again where they still hold"
         )
     _remove_empty(out)
-    return gone
+    return Written(gone, frozenset(changed))
 
 
 def _set_aside(beside: Path, told: str) -> list[Path]:
@@ -148,11 +159,36 @@ def _sidecar(path: Path) -> Path:
     return path.with_suffix(".json")
 
 
-def _write(one: Planned, target: Path, copy: bool) -> None:
-    if one.shot.whole:
-        with atomic_file(target, keep_suffix=True) as partial:
-            _link(one.path, partial, copy)
-        return
+def _write(one: Planned, target: Path, copy: bool) -> Source | None:
+    """Write a clip and return its identity; None, and no file, where the content of its source is another one."""
+    try:
+        if one.shot.whole:
+            with atomic_file(target, keep_suffix=True) as partial:
+                _link(one.path, partial, copy)
+            written = identify(target, one.clip)
+            same = written.sha256 == one.source.sha256
+        else:
+            _write_span(one, target)
+            written, same = identify(target, one.clip), _is_planned(one)
+    except (ChronotopeError, FileNotFoundError):
+        if _is_planned(one):
+            raise
+        same = False
+    if same:
+        return written
+    target.unlink(missing_ok=True)
+    return None
+
+
+def _is_planned(one: Planned) -> bool:
+    """Return whether the source file still has the content that was looked at."""
+    try:
+        return identify(one.path, one.source.file, one.source).sha256 == one.source.sha256
+    except FileProblem:
+        return False
+
+
+def _write_span(one: Planned, target: Path) -> None:
     free_space_for(target.parent, one.source.bytes)
     rate = constant_rate(one.looked.fps) if one.looked.variable_frame_rate else one.looked.fps
     with video.VideoWriter(target, rate, crf=QUALITY) as writer:

@@ -34,8 +34,8 @@ from chronotope.serve.limits import Limits, ModelFacts, QuotaError, read_model_f
 from chronotope.serve.order import FieldError, Order, Upload, digest_of, shown_name
 from chronotope.serve.refusals import check_texts, check_upload, fields_of_files
 from chronotope.serve.texts import check_lengths
-from chronotope.serve.uploads import decode_data_url, save_upload
-from chronotope.storage import locked, remove_partials
+from chronotope.serve.uploads import decode_data_url, save_upload, unchanged
+from chronotope.storage import file_sha256, locked, remove_partials
 
 __all__ = ["MissingError", "Service"]
 
@@ -260,16 +260,17 @@ class Service:
             source, suffix = self.path_of_source(owner, param, value)
             target = self.folder / "inputs" / f"{name}{suffix}"
             _link(source, target)
-            return StoredFile(name, owner, job, value, suffix, target.stat().st_size, time.time())
+            return StoredFile(name, owner, job, value, suffix, target.stat().st_size, time.time(), file_sha256(target))
         upload = decode_data_url(param, value) if isinstance(value, str) else value
-        suffix, size = save_upload(param, upload, lambda end: self.folder / "inputs" / f"{name}{end}", self.limits)
-        return StoredFile(name, owner, job, upload.name[-100:], suffix, size, time.time())
+        suffix, digest = save_upload(param, upload, lambda end: self.folder / "inputs" / f"{name}{end}", self.limits)
+        size = len(upload.content)
+        return StoredFile(name, owner, job, upload.name[-100:], suffix, size, time.time(), digest)
 
     def path_of_source(self, owner: str, param: str, name: str) -> tuple[Path, str]:
         """Return the path and suffix of a file or of a finished video, by its identifier."""
         if file := self.store.file(name):
             if file.owner == owner:
-                return self.input_path(file), file.suffix
+                return unchanged(self.input_path(file), file), file.suffix
         elif job := self.store.get(name):
             if job.owner == owner and job.state != "completed":
                 raise FieldError(param, f"the {job.kind} {name} is {job.state}; name a completed one", "not_completed")
@@ -373,7 +374,7 @@ class Service:
             file = self.store.file(name)
             if file is None:
                 raise FileProblem(f"the file {name} is gone")
-            paths[name] = self.input_path(file)
+            paths[name] = unchanged(self.input_path(file), file)
         return Task(job.id, order, paths, self.output_path(job), self.preview_path(job), self.policy)
 
     def _adopt(self, job: Job) -> Order:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 
-from chronotope.errors import ChronotopeError, DecoderUnavailableError
+from chronotope.errors import ChronotopeError, DecoderUnavailableError, FileProblem
 from chronotope.media import video
 from chronotope.media.picture import PICTURE_FORMATS
 from chronotope.media.video import VIDEO_FORMATS
+from chronotope.serve.jobs.store import StoredFile
 from chronotope.serve.limits import Limits
 from chronotope.serve.order import FieldError, Upload
-from chronotope.storage import write_atomically
+from chronotope.storage import file_sha256, write_atomically
 
-__all__ = ["decode_data_url", "save_upload"]
+__all__ = ["decode_data_url", "save_upload", "unchanged"]
 
 _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(?:;[\w=.+-]+)*;base64,(.*)", re.DOTALL)
 _SUFFIXES = {*VIDEO_FORMATS, *PICTURE_FORMATS, ".avi", ".bmp", ".mpg", ".mpeg", ".ts", ".tif", ".tiff"}
@@ -36,8 +38,8 @@ def decode_data_url(param: str, text: str) -> Upload:
     return Upload(f"file.{kind}" if re.fullmatch(r"\w+", kind) else "file", content)
 
 
-def save_upload(param: str, upload: Upload, path_of: Callable[[str], Path], limits: Limits) -> tuple[str, int]:
-    """Write an upload to `path_of(suffix)`, look at it, and return its suffix and size in bytes.
+def save_upload(param: str, upload: Upload, path_of: Callable[[str], Path], limits: Limits) -> tuple[str, str]:
+    """Write an upload to `path_of(suffix)`, look at it, and return its suffix and the SHA-256 of its content.
 
     Raises `FieldError`, and keeps nothing, where it is no picture or video, or one beyond the limits.
     """
@@ -52,7 +54,14 @@ def save_upload(param: str, upload: Upload, path_of: Callable[[str], Path], limi
     except BaseException:
         os.unlink(path)
         raise
-    return suffix, len(upload.content)
+    return suffix, hashlib.sha256(upload.content).hexdigest()
+
+
+def unchanged(path: Path, file: StoredFile) -> Path:
+    """Return the path of a stored file; raise FileProblem where its content is not the one that was accepted."""
+    if file.sha256 and file_sha256(path) != file.sha256:
+        raise FileProblem(f"the file {file.name} was changed on the server's disk after it was accepted; send it again")
+    return path
 
 
 def _check(param: str, path: Path, limits: Limits) -> None:

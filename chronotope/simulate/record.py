@@ -9,8 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ from chronotope.arguments import as_text, as_whole, described
 from chronotope.config import to_dict
 from chronotope.errors import FileProblem, UsageError
 from chronotope.geometry import MAX_SIDE, Picture
+from chronotope.parsing import parse_json, unique_keys
 
 if TYPE_CHECKING:
     from chronotope.simulate.model import WorldModel
@@ -92,31 +92,49 @@ def frame_hash(picture: Picture) -> str:
     return hashlib.sha256(np.ascontiguousarray(picture).tobytes()).hexdigest()[:16]
 
 
-def read_record(path: Path) -> list[dict[str, Any]]:
-    """Read the lines of a record; raise FileProblem for a file that is none. A last line that was cut is left out."""
+def read_record(path: Path, on_torn: Callable[[str], None] = lambda sentence: None) -> list[dict[str, Any]]:
+    """Read the lines of a record; raise FileProblem for a file that is none.
+
+    A last line that was cut off is left out, and `on_torn` is called with a sentence that says so.
+    """
     try:
-        return parse_record(path.read_text(encoding="utf-8"))
+        return parse_record(path.read_text(encoding="utf-8"), on_torn)
     except OSError as problem:
         raise FileProblem(f"{path} cannot be read: {problem.strerror}") from problem
     except (UsageError, UnicodeDecodeError) as problem:
         raise FileProblem(f"{path}: {problem}") from problem
 
 
-def parse_record(text: str) -> list[dict[str, Any]]:
-    """Read the lines of a record from a text; raise UsageError for a text that is none."""
+def parse_record(text: str, on_torn: Callable[[str], None] = lambda sentence: None) -> list[dict[str, Any]]:
+    """Read a record as `read_record` does, from a text; raise UsageError for a text that is none."""
     lines, found = text.splitlines(), []
-    for number, line in enumerate(lines):
+    for number, line in enumerate(lines, start=1):
         try:
-            found.append(json.loads(line))
+            found.append(parse_json(line, unique_keys))
         except ValueError as problem:
-            if number == len(lines) - 1 and number:  # the program was ended while it wrote
+            if number == len(lines) > 1 and not text.endswith("\n"):  # the program was ended while it wrote
+                on_torn(f"the last line of the record, {number}, was cut off while it was written and is left out")
                 break
-            raise UsageError(f"line {number + 1} is no JSON ({problem}); expected the record of a session") from problem
+            raise UsageError(f"line {number} is no JSON ({problem}); expected the record of a session") from problem
     if not found or not isinstance(found[0], dict) or found[0].get("chronotope_session") != FORMAT:
         raise UsageError(
             f"the first line is not that of a session of format {FORMAT}; record one with chronotope play --record FILE"
         )
-    for number, entry in enumerate(found[1:], start=2):
+    _check_order(found[1:])
+    return found
+
+
+def _check_order(entries: Sequence[Any]) -> None:
+    """Raise UsageError unless every line is the next frame with its action, or a way back to an earlier frame."""
+    frame = 0
+    for number, entry in enumerate(entries, start=2):
         if not isinstance(entry, dict) or not ({"frame", "action"} <= entry.keys() or "branch" in entry):
             raise UsageError(f"line {number} is neither a frame with its action nor a branch: {described(entry)}")
-    return found
+        if "branch" in entry:
+            frame = as_whole(f"branch of line {number}", entry["branch"])
+            continue
+        if as_whole(f"frame of line {number}", entry["frame"]) != frame + 1:
+            raise UsageError(
+                f"line {number} is frame {entry['frame']}, and frame {frame + 1} comes next; the record was edited"
+            )
+        frame += 1

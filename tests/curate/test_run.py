@@ -419,6 +419,33 @@ def test_clips_that_are_not_those_of_the_manifest_are_said(tmp_path: Path) -> No
     assert "was changed or damaged" in changes_since_curation(out)[0]
 
 
+@pytest.mark.parametrize("copy", [False, True])
+def test_a_file_that_is_replaced_before_its_clips_are_written_is_left_out(
+    footage: Path, tmp_path: Path, copy: bool
+) -> None:
+    """Else the manifest would list the hash, scores and rights of a content that no clip has."""
+    folder, out = tmp_path / "f", tmp_path / "out"
+    shutil.copytree(footage, folder)
+    replaced = {"film0.mp4": "film1.mp4", "phone/dog.mp4": "still.mp4"}  # one is cut, the other is placed whole
+
+    def swap(number: int, total: int) -> None:
+        if number == total == 8 and not out.joinpath("train").exists():  # all are looked at, none is written
+            for name, other in replaced.items():
+                (folder / name).unlink()
+                shutil.copyfile(footage / other, folder / name)
+
+    found = run(folder, out, copy=copy, progress=swap)
+    again = "it was changed while it was read; run the same command again"
+    assert {name.removeprefix("f/") for name, why in found.unusable if why == again} == set(replaced)
+    rows = read_curation(out)[1]
+    assert {row["state"] for row in rows if row["file"].removeprefix("f/") in replaced} == {"unreadable"}
+    assert not list(out.rglob("dog.*")) and not list(out.rglob("film0*"))
+    assert changes_since_curation(out) == []
+    run(folder, out, copy=copy)
+    run(folder, tmp_path / "fresh", copy=copy)
+    assert read_curation(out)[1] == read_curation(tmp_path / "fresh")[1]
+
+
 def test_an_interrupted_update_keeps_the_splits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else clips that a model was trained on could be held out after a crash."""
     folder, out = small(tmp_path / "f", 5), tmp_path / "out"

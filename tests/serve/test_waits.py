@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import shutil
 from unittest.mock import Mock
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from chronotope.errors import FileProblem
 from chronotope.media import video
 from chronotope.serve.jobs.store import Job, StoreProblem
 from chronotope.serve.order import FieldError, Order
@@ -120,3 +123,21 @@ def test_inputs_that_cannot_all_be_had_leave_no_file(
         with pytest.raises(StoreProblem, match="No space left on device"):
             service._task(job)
     assert sorted((service.folder / "inputs").iterdir()) == before
+
+
+def test_a_file_that_is_changed_on_the_disk_is_not_used(ask: Ask, service: Service) -> None:
+    """Else a job would be made of another picture than the one that was accepted."""
+    pictures = [io.BytesIO(), io.BytesIO()]
+    for level, packed in zip((10, 200), pictures, strict=True):
+        Image.new("RGB", (48, 32), (level, 0, 0)).save(packed, "PNG")
+    first, second = (packed.getvalue() for packed in pictures)
+    upload = {"file": ("a.png", first)}
+    file = ask("POST", "/v1/files", data={"purpose": "vision"}, files=upload).json()["id"]
+    order = {**ORDER, "image": {"file_id": file}, "num_frames": 4}
+    assert ask("POST", "/v1/generations", json=order).status_code == 200
+    for path in (service.folder / "inputs").iterdir():
+        path.write_bytes(second)
+    with pytest.raises(FileProblem, match=r"was changed on the server's disk .* send it again"):
+        service._task(claimed(service))
+    said = ask("POST", "/v1/generations", json=order)
+    assert said.status_code >= 400 and "was changed on the server's disk" in said.text

@@ -138,12 +138,18 @@ def test_records_that_are_none_are_refused(tmp_path: Path, world: WorldModel) ->
         ("no JSON\n", "line 1 is no JSON"),
         (f"{whole}\nno JSON\n{{}}\n", "line 2 is no JSON"),
         (f'{whole}\n{{"action": [1]}}\n', "line 2 is neither"),
+        (f'{whole}\n{{"frame": 2, "action": [1]}}\n', "line 2 is frame 2, and frame 1 comes next"),
+        (f'{whole}\n{{"branch": 4}}\n{{"frame": 1, "action": [1]}}\n', "line 3 is frame 1, and frame 5 comes next"),
+        (f'{whole}\n{{"frame": 1, "action": [1], "action": [2]}}\n', '"action" stands twice'),
+        (f'{whole}\n{{"frame": 1, "action": [1]}}\n{{"fra\n', "line 3 is no JSON"),  # whole lines are not cut off
     ):
         (tmp_path / "session.jsonl").write_text(text)
         with pytest.raises(FileProblem, match=said):
             read_record(tmp_path / "session.jsonl")
     (tmp_path / "session.jsonl").write_text(f'{whole}\n{{"frame": 1, "action": [1]}}\n{{"fra')  # it was killed
-    assert len(read_record(tmp_path / "session.jsonl")) == 2
+    said: list[str] = []
+    assert len(read_record(tmp_path / "session.jsonl", said.append)) == 2
+    assert said == ["the last line of the record, 3, was cut off while it was written and is left out"]
     with pytest.raises(FileProblem, match="cannot be read"):
         read_record(tmp_path / "missing.jsonl")
 

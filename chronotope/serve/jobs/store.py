@@ -57,7 +57,8 @@ CREATE TABLE IF NOT EXISTS files (
     name TEXT NOT NULL,
     suffix TEXT NOT NULL,
     bytes INTEGER NOT NULL,
-    created REAL NOT NULL
+    created REAL NOT NULL,
+    sha256 TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX IF NOT EXISTS files_by_job ON files (job);
 CREATE TABLE IF NOT EXISTS deleted (id TEXT PRIMARY KEY);
@@ -71,7 +72,7 @@ _READY = (  # jobs of which every source has ended, or is gone
     "WHERE waits.job = jobs.id AND sources.state IN ('queued', 'in_progress'))"
 )
 _BY_ID = f"SELECT {_JOB} FROM jobs WHERE id = ?"
-_FILE = "id, owner, job, name, suffix, bytes, created"
+_FILE = "id, owner, job, name, suffix, bytes, created, sha256"
 
 
 class StoreProblem(FileProblem):
@@ -103,7 +104,10 @@ class Job:
 
 @dataclass(frozen=True)
 class StoredFile:
-    """An uploaded picture or clip; `job` is the one that it is an input of, None for a file of the files call."""
+    """An uploaded picture or clip; `job` is the one that it is an input of, None for a file of the files call.
+
+    `sha256` is empty for files that an earlier version stored.
+    """
 
     id: str
     owner: str
@@ -112,6 +116,7 @@ class StoredFile:
     suffix: str
     bytes: int
     created: float
+    sha256: str = ""
 
 
 def new_id(kind: str) -> str:
@@ -134,6 +139,8 @@ class Store:
             self._connection.executescript(_SCHEMA)
             if "rank" not in {row[1] for row in self._connection.execute("PRAGMA table_info(jobs)")}:
                 self._connection.execute("ALTER TABLE jobs ADD COLUMN rank REAL")  # of an earlier version
+            if "sha256" not in {row[1] for row in self._connection.execute("PRAGMA table_info(files)")}:
+                self._connection.execute("ALTER TABLE files ADD COLUMN sha256 TEXT NOT NULL DEFAULT ''")
 
     def close(self) -> None:
         """Close the database; what was returned before stays."""
@@ -404,8 +411,8 @@ class Store:
 
     def _insert(self, connection: sqlite3.Connection, file: StoredFile) -> None:
         connection.execute(
-            f"INSERT INTO files ({_FILE}) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (file.id, file.owner, file.job, file.name, file.suffix, file.bytes, file.created),
+            f"INSERT INTO files ({_FILE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (file.id, file.owner, file.job, file.name, file.suffix, file.bytes, file.created, file.sha256),
         )
 
     def file(self, name: str) -> StoredFile | None:
