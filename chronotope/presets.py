@@ -160,7 +160,7 @@ def _playable(run: DiTRun) -> DiTRun:
         noise_levels=NoiseLevelConfig(forcing=0.0, context=0.05, region=0.0, causal=0.95, history=0.2),
         actions=ActionConfig(use=True),
         train=replace(run.train, max_sample_tokens=tokens),
-        defaults=replace(run.defaults, num_steps=6, guidance_scale=1.0),
+        defaults=replace(run.defaults, num_steps=6, guidance_scale=1.0, order="causal"),
     )
 
 

@@ -272,7 +272,8 @@ class Request:
 class Defaults:
     """What a model generates where the request says nothing; saved with its weights.
 
-    `decoder_noise` is the error of generated latents that the decoder expects, at most that of its training.
+    `decoder_noise` is the error of generated latents that the decoder expects, at most that of its training. In the
+    order "causal" slices are generated one by one, each from those before it, as the model was trained.
     """
 
     height: Annotated[int, Range(1, MAX_SIDE)] = 64
@@ -282,6 +283,7 @@ class Defaults:
     num_steps: Annotated[int, Range(*NUM_STEPS)] = 30
     guidance_scale: Annotated[float, Range(*GUIDANCE_SCALES)] = 3.0
     decoder_noise: Annotated[float, Range(0, 1, open="high")] = 0.1
+    order: Literal["full", "causal"] = "full"
 
     def enlargement(self, height: int, width: int) -> int:
         """Return how many times a frame is larger than the model's own along each side, rounded; at least 1."""

@@ -10,7 +10,7 @@ from chronotope.errors import UsageError
 from chronotope.flow.guidance import Guidance
 from chronotope.generate.canvas import Canvas
 from chronotope.generate.layout import Layout, lay_out_inputs
-from chronotope.generate.rollout import Span, Window, guidance_scales, spans
+from chronotope.generate.rollout import Span, Window, goes_forward, guidance_scales, spans
 from chronotope.generate.sampler import Sampling
 from chronotope.generate.tasks import Frame
 from chronotope.geometry import MAX_FRAMES, Geometry
@@ -144,6 +144,8 @@ def make_plan(request: Request, defaults: Defaults, geometry: Geometry, channels
             f"the story goes on at {late[0]:g} s, after the end of {length / fps:g} s; give more frames or less story"
         )
     windows = tuple(spans(layout.canvas, window))
+    if window.order == "causal" and goes_forward(layout.canvas):
+        layout = replace(layout, canvas=replace(layout.canvas, order="causal"))
     scales = tuple(
         guidance_scales(layout.canvas, windows, guidance.scale, window.guidance, bool(request.negative_prompt))
     )
@@ -163,7 +165,8 @@ def _window(defaults: Defaults, geometry: Geometry) -> Window:
     """Return the window of a model: the length it was trained for, a quarter of it past."""
     length = geometry.stride[0]
     frames = max(2 * length, defaults.num_frames)
-    return Window(frames, context=max(1, frames // length // 4))
+    window = Window(frames, context=max(1, frames // length // 4))
+    return replace(window, history=0.0, order="causal") if defaults.order == "causal" else window
 
 
 def _frame_notes(frame: Frame, request: Request) -> list[str]:

@@ -19,9 +19,10 @@ from torch import Tensor
 from chronotope.errors import UsageError
 from chronotope.generate.canvas import Canvas
 from chronotope.geometry import Slice
+from chronotope.models.refinement import Order
 from chronotope.prompt import Prompt, prompts_between
 
-__all__ = ["Span", "Window", "excerpt", "guidance_scales", "rollout", "spans"]
+__all__ = ["Span", "Window", "excerpt", "goes_forward", "guidance_scales", "rollout", "spans"]
 
 Fill = Callable[[Canvas, int], Tensor]
 
@@ -30,13 +31,15 @@ Fill = Callable[[Canvas, int], Tensor]
 class Window:
     """How many frames are generated at once, how many slices of them are past, and the noise level of that past.
 
-    `guidance` is the largest guidance scale of windows that continue generated content with a new prompt.
+    `guidance` is the largest guidance scale of windows that continue generated content with a new prompt. In the order
+    "causal" each window generates one slice and sees as many before it as fit into `frames` (see `models/causal.py`).
     """
 
     frames: int = 17
     context: int = 1
     history: float = 0.05
     guidance: float = 2.0
+    order: Order = "full"
 
     def __post_init__(self) -> None:
         if not 0 < self.context < self.frames:
@@ -68,12 +71,15 @@ def spans(canvas: Canvas, window: Window) -> list[Span]:
 
     One window is enough for a canvas that fits into it, for a cycle, and for a canvas of up to twice its length with
     known content in several places, since the way between two known places is planned as one. Otherwise each unknown
-    stretch has its own windows, which run backward where only the end is known.
+    stretch has its own windows, which run backward where only the end is known. Under a causal window slices follow one
+    by one where that is possible.
     """
     total, fixed = len(canvas.slices), canvas.fixed_slices
     lengths = [piece.num_frames for piece in canvas.slices]
     if all(fixed):
         return []
+    if window.order == "causal" and goes_forward(canvas):
+        return list(_one_by_one(lengths, sum(fixed), window))
     known_places = sum(here and not before for before, here in zip([False, *fixed], fixed, strict=False))
     limit = window.frames if known_places < 2 else 2 * window.frames
     if canvas.cycle or sum(lengths) <= limit:
@@ -88,6 +94,23 @@ def spans(canvas: Canvas, window: Window) -> list[Span]:
         end = fixed.index(True, begin) if True in fixed[begin:] else total
         found += _stretch(lengths, fixed, begin, end, window)
     return [replace(span, backward=backward) for span in found]
+
+
+def _one_by_one(lengths: list[int], begin: int, window: Window) -> Iterator[Span]:
+    """Yield a window for each slice from `begin` on; it sees at least one slice before it."""
+    for i in range(begin, len(lengths)):
+        yield Span(i - _count(lengths[:i][-window.frames :][::-1], window.frames - lengths[i]), i, i + 1, i + 1)
+
+
+def goes_forward(canvas: Canvas) -> bool:
+    """Return whether nothing is known after the first unknown slice, so that slices can follow one by one."""
+    fixed = canvas.fixed_slices
+    num_known = sum(fixed)
+    if canvas.cycle or not all(fixed[:num_known]):
+        return False
+    level = canvas.level
+    rest = level[:1, :1, :1] if set(level.stride()) == {0} else level[num_known:]
+    return bool((rest == rest[:1, :1, :1]).all())
 
 
 def _stretch(lengths: list[int], fixed: list[bool], begin: int, end: int, window: Window) -> Iterator[Span]:
@@ -127,8 +150,11 @@ def guidance_scales(
 
     Guidance shifts colours a little, the next window takes the shift for content and adds its own. So a window that
     continues the same prompt is not guided, and one with a new prompt by `limit` at most. A negative prompt counts as a
-    new prompt everywhere, since it has no effect without guidance.
+    new prompt everywhere, since it has no effect without guidance. Under the slice-causal mask every slice is guided
+    equally, since what it shows is decided there.
     """
+    if canvas.order == "causal":
+        return [scale] * len(windows)
     done = 0  # the end of what earlier windows generated
     previous: set[str] = set()
     scales = []

@@ -66,6 +66,29 @@ def test_a_cycle_is_one_window_at_any_length():
     assert Span(0, 0, 20, 20).backward is False
 
 
+@pytest.mark.parametrize(
+    ("pattern", "wanted"),
+    [
+        ("####", []),
+        ("....", [(0, 0, 1, 1), (0, 1, 2, 2), (0, 2, 3, 3), (1, 3, 4, 4)]),
+        ("###..", [(1, 3, 4, 4), (2, 4, 5, 5)]),
+        # what comes later is known, so all slices see each other
+        ("#..#", [(0, 0, 4, 4)]),
+        ("..#", [(0, 0, 3, 3)]),
+    ],
+)
+def test_windows_of_the_causal_order_hold_one_new_slice(pattern, wanted):
+    assert numbers(canvas_of(pattern), Window(12, 1, order="causal"))[0] == wanted
+
+
+def test_a_partly_known_slice_is_not_reached_one_by_one():
+    canvas = canvas_of("#...")
+    level = canvas.level.expand(4, 1, 2).clone()
+    level[2, 0, 1] = 0.5
+    canvas = replace(canvas, width=32, level=level, known=canvas.known.repeat(1, 1, 1, 2))
+    assert len(spans(canvas, Window(16, 1, order="causal"))) == 1
+
+
 def test_windows_count_frames_and_not_slices():
     """Stills are short: 16 frames hold three of them and three moving slices."""
     assert numbers(canvas_of(".......", [1, 1, 1, 4, 4, 4, 4])) == ([(0, 0, 6, 6), (5, 6, 7, 7)], False)

@@ -100,10 +100,15 @@ def _pixels(size: Size) -> int:
 
 
 def _window(size: Size, model: tuple[Defaults, Geometry]) -> tuple[int, int, int]:
-    """Return tokens a slice, slices a window and windows; each window after the first adds half of its frames."""
+    """Return tokens a slice, slices a window and windows; each window after the first adds half of its frames.
+
+    In the order "causal" each window adds one slice.
+    """
     defaults, geometry = model
     rows, columns = geometry.token_grid(size.height, size.width)
     frames = min(size.num_frames, defaults.num_frames)
+    if defaults.order == "causal":
+        return rows * columns, len(geometry.slices(frames)), len(geometry.slices(size.num_frames))
     beyond = size.num_frames - frames
     return rows * columns, len(geometry.slices(frames)), 1 + math.ceil(beyond / max(1, defaults.num_frames // 2))
 
