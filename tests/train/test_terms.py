@@ -115,6 +115,7 @@ def test_what_shows_no_features_of_images_is_refused(networks: dict[str, Path], 
     [
         (["perceptual.weight=0.1"], "needs perceptual.network"),
         (["perceptual.network=hf:x"], "is not used where perceptual.weight = 0"),
+        (["perceptual.network=hf:x", "perceptual.weight=1", "perceptual.start=6"], "is not before the last step"),
         (["adversarial.weight=0.1", "adversarial.rate=0"], "changes no weight in single precision"),
     ],
 )
@@ -250,6 +251,12 @@ def test_a_fall_of_moving_pixels_ships_earlier_weights(
     assert card["gate"] == {"margin": 0.6, "step": 4, "psnr": 30.0, "psnr_moving": 20.5, "highest": 21.0}
     assert card["training"]["psnr_moving"] == 20.5 and log_of(tmp_path)[-1]["psnr_moving"] == 20.0
     assert log_of(tmp_path)[-1]["kept_step"] == 4
+
+
+def test_a_discriminator_needs_a_frozen_encoder(clips: Path, settings: list[str], tmp_path: Path) -> None:
+    late = override(override(AUTOENCODER, settings), ["train.freeze_encoder_from=6"])
+    with pytest.raises(UsageError, match="begins when the encoder is frozen"):
+        train_autoencoder(late, [clips], tmp_path, quiet=True)
 
 
 def test_another_network_of_the_same_name_is_refused(

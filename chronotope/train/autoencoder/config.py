@@ -88,7 +88,7 @@ class AdversarialConfig:
     """
 
     weight: NotNegative = 0.0
-    start: Share = 0.6
+    start: Annotated[float, Range(0, 1, open="high")] = 0.6
     max_ratio: Positive = 10.0
     rate: Share = 2e-4
     width: Annotated[int, Range(1, 4096)] = 32
@@ -126,3 +126,8 @@ class AutoencoderRun:
                 )
         if max((frames for frames, _, _ in self.pool.shapes), default=0) < stride[0]:
             raise UsageError(f"pool.shapes needs a shape of {stride[0]} frames or more, to learn motion from")
+        if self.perceptual.weight and self.perceptual.start >= self.train.steps:
+            raise UsageError(
+                f"perceptual.start = {self.perceptual.start} is not before the last step, train.steps = "
+                f"{self.train.steps}; set a lower one, or perceptual.weight=0"
+            )

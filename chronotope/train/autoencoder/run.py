@@ -130,6 +130,7 @@ def train_autoencoder(
     description["data"], repetitions = data_and_repetitions(datasets)
     notes = [*changes_in_data(out, description["data"]), *state.resume(out), *repetitions]
     train = keep_frozen(state, train, start is not None, notes.append)
+    terms.check(train)
 
     with TrainingLog(out, "autoencoder", train.steps, state.step, quiet) as log:
         for note in notes:

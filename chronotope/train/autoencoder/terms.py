@@ -9,6 +9,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from chronotope.errors import UsageError
 from chronotope.models.autoencoder import Autoencoder
 from chronotope.models.precision import autocast
 from chronotope.train.autoencoder.adversarial import (
@@ -17,7 +18,7 @@ from chronotope.train.autoencoder.adversarial import (
     discriminator_loss,
     generator_loss,
 )
-from chronotope.train.autoencoder.config import AutoencoderRun
+from chronotope.train.autoencoder.config import AutoencoderRun, AutoencoderTraining
 from chronotope.train.autoencoder.perceptual import load_features
 from chronotope.train.state import random_generator
 
@@ -45,6 +46,15 @@ class Terms:
     def facts(self) -> dict[str, Any]:
         """What `model.json` says of the feature network."""
         return {"perceptual": asdict(self.features.facts)} if self.features else {}
+
+    def check(self, train: AutoencoderTraining) -> None:
+        """Raise UsageError where the encoder is not frozen before the end, so that the discriminator never begins."""
+        if self.discriminator and train.freeze_encoder_from >= train.steps:
+            raise UsageError(
+                f"the adversarial term begins when the encoder is frozen, and train.freeze_encoder_from = "
+                f"{train.freeze_encoder_from} is not before train.steps = {train.steps}; freeze it earlier, or train a "
+                "finished model further with --from"
+            )
 
     @property
     def numbers(self) -> dict[str, float]:
