@@ -41,6 +41,7 @@ __all__ = [
     "LatentClip",
     "LatentDataset",
     "encode_frames",
+    "encode_in_passes",
     "fingerprint",
     "keys_of_shard",
     "latents_hash",
@@ -97,21 +98,41 @@ def encode_frames(
 ) -> Float[Tensor, "s c h w"]:
     """Encode uint8 frames [t, h, w, 3] of any size; the last rows and columns are repeated to fill whole tokens.
 
-    `slices` default to those of `geometry`. On a CPU several go through the network in one pass, which takes less time,
-    where frames are large enough that each has the same bits as alone.
+    `slices` default to those of `geometry`. Several go through the network in one pass, which takes less time: on a CPU
+    where frames are large enough that each has the same bits as alone, on other devices always, see `encode_in_passes`.
     """
     height, width = frames.shape[1:3]
     full_height, full_width = geometry.covered_size(height, width)
-    padded = np.pad(frames, ((0, 0), (0, full_height - height), (0, full_width - width), (0, 0)), mode="edge")
-    slices, pixels = slices or geometry.slices(len(frames)), torch.from_numpy(padded)
-    area = full_height * full_width
-    together = PASS_PIXELS // area if area >= LEAST_PIXELS and autoencoder.latent_mean.device.type == "cpu" else 1
-    passes = [slices[first : first + max(1, together)] for first in range(0, len(slices), max(1, together))]
-    return torch.cat([autoencoder.encode_slices([pixels[one.start : one.stop] for one in each]) for each in passes])
+    if (full_height, full_width) != (height, width):
+        frames = np.pad(frames, ((0, 0), (0, full_height - height), (0, full_width - width), (0, 0)), mode="edge")
+    pixels = torch.from_numpy(np.require(frames, requirements="CW"))
+    pieces = [pixels[piece.start : piece.stop] for piece in slices or geometry.slices(len(frames))]
+    area, on_cpu = full_height * full_width, autoencoder.latent_mean.device.type == "cpu"
+    if on_cpu:
+        together = PASS_PIXELS // area if area >= LEAST_PIXELS else 1
+    else:
+        together = min(DEVICE_PASS_SLICES, DEVICE_PASS_PIXELS // area)
+    return encode_in_passes(autoencoder, pieces, max(1, together), filled=not on_cpu)
+
+
+def encode_in_passes(
+    autoencoder: Autoencoder, pieces: Sequence[Tensor], together: int, filled: bool
+) -> Float[Tensor, "s c h w"]:
+    """Encode slices of one size, uint8 [t, h, w, 3], `together` in a pass.
+
+    Where passes are `filled`, the last one repeats its last slice, so all passes of a size have one shape and the
+    library chooses the same kernels for all: a slice has the same latents whatever stands beside it and follows.
+    """
+    passes = [list(pieces[first : first + together]) for first in range(0, len(pieces), together)]
+    if filled:
+        passes[-1] += [passes[-1][-1]] * (together - len(passes[-1]))
+    return torch.cat([autoencoder.encode_slices(each) for each in passes])[: len(pieces)]
 
 
 # pixels of one frame each, of the slices of a pass; and the least of a frame, below which oneDNN chooses other kernels
 PASS_PIXELS, LEAST_PIXELS = 50_000, 6_144
+# the same of a pass on another device, and its slices: filling up short clips costs up to the difference
+DEVICE_PASS_PIXELS, DEVICE_PASS_SLICES = 2**21, 8
 
 
 def latents_hash(latents: Tensor) -> str:

@@ -19,7 +19,7 @@ from typing import Annotated
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from chronotope.config import Range
@@ -158,7 +158,8 @@ class Decoder(nn.Module):
 
     def forward(self, window: Float[Tensor, "b f h w"]) -> Float[Tensor, "b g h2 w2"]:
         window = window.contiguous(memory_format=torch.channels_last)
-        return self.layers(window.to(next(self.layers.parameters()).dtype)) + self.linear(window[:, self.current])
+        detail = self.layers(window.to(next(self.layers.parameters()).dtype))
+        return self.linear(window[:, self.current]).add_(detail)  # in place: large frames reach their peak memory here
 
 
 class Autoencoder(nn.Module):
@@ -178,7 +179,7 @@ class Autoencoder(nn.Module):
 
     # Pixels are float in [-1, 1] inside the networks and uint8 in [0, 255] outside.
 
-    def fold(self, frames: Float[Tensor, "b t h w c"]) -> Float[Tensor, "b f h2 w2"]:
+    def fold(self, frames: Shaped[Tensor, "b t h w c"]) -> Shaped[Tensor, "b f h2 w2"]:
         """Fold slices of pixels into channels; the frame of a still slice (t = 1) is repeated `stride[0]` times."""
         if frames.shape[1] == 1:
             frames = frames.expand(-1, self.config.stride[0], -1, -1, -1)
@@ -251,8 +252,9 @@ class Autoencoder(nn.Module):
                     f"got {len(frames)} frames of {frames.shape[2]}x{frames.shape[1]}"
                 )
         device = self.latent_mean.device
-        folded = [self.fold(frames.to(device).float()[None] / 127.5 - 1) for frames in slices]
-        mean, _ = self.encoder(torch.cat(folded))
+        # folded as bytes and converted in place, because encoding large frames reaches its peak memory here
+        folded = torch.cat([self.fold(frames.to(device)[None]) for frames in slices]).float().div_(127.5).sub_(1)
+        mean, _ = self.encoder(folded)
         return self.normalise(mean).contiguous()
 
     @torch.no_grad()

@@ -30,8 +30,8 @@ __all__ = [
     "block_flops",
     "captioner_activations",
     "captioner_flops",
+    "coding_bytes",
     "count_parameters",
-    "decoding_bytes",
     "dit_activations",
     "dit_flops",
     "dit_pass",
@@ -329,10 +329,17 @@ def forward_bytes(config: DiTConfig, tokens: int, moving: bool = True) -> int:
     return FLOAT * (max(attention, mlp, seams) + tokens * 3 * config.token_size) + BUFFERS
 
 
-def decoding_bytes(config: AutoencoderConfig, height: int, width: int) -> int:
-    """Bytes of decoding (or encoding) one slice: a residual block at the finest level."""
-    fine = height * width // config.fold**2
-    return fine * FLOAT * (5 * config.widths[0] + config.folded_channels // 4) + BUFFERS
+def coding_bytes(config: AutoencoderConfig, height: int, width: int, half: bool) -> tuple[int, int]:
+    """Bytes of (encoding, decoding) one slice, in bfloat16 if `half`: they are reached at the finest level.
+
+    There is one residual block at a time: its input, and two results or, in bfloat16, three of a norm in single
+    precision. Beside it the encoder keeps the pixels; the decoder ends with both its paths and their sum.
+    """
+    fine, finest, folded = height * width // config.fold**2, config.widths[0], config.folded_channels
+    block = (HALF + 3 * FLOAT if half else 3 * FLOAT) * finest
+    pixels = (FLOAT + HALF if half else FLOAT) * folded
+    paths = (2 * FLOAT + HALF if half else 3 * FLOAT) * folded
+    return fine * (pixels + block) + BUFFERS, fine * max(block, paths) + BUFFERS
 
 
 def sampling_bytes(
@@ -351,5 +358,6 @@ def sampling_bytes(
     latents = FLOAT * slices * autoencoder.channels * cells
     passes = 2 if guided else 1
     sampling = forward_bytes(dit, passes * slices * rows * columns, moving=slices > 1)
-    less, more = sorted((sampling, decoding_bytes(autoencoder, *covered)))
+    coding = max(max(coding_bytes(autoencoder, *covered, half)) for half in (False, True))
+    less, more = sorted((sampling, coding))
     return 2 * latents + more + round(min(KEPT_SHARE * less, KEPT_LIMIT))

@@ -81,8 +81,9 @@ class TrainState:
     Learning rates at construction are the base rates, which `optimizer_step` scales. `waiting` are the places in the
     order of the clips that were passed over (see `train.order`), `clips` counts those that were shown. `skipped` counts
     the last steps in a row that were skipped, `norms` are the gradient norms with which a spike is compared, `losses`
-    are those since the last line of the log, `numbers` are the last logged ones. The average begins as `copied`, or as
-    a copy of the model: one that is divided over `ranks` cannot be copied.
+    are those since the last line of the log, `numbers` are the last logged ones. `beside` are networks that the
+    training needs and the model does not, by name; they are stored where one process trains. The average begins as
+    `copied`, or as a copy of the model: one that is divided over `ranks` cannot be copied.
     """
 
     model: nn.Module
@@ -98,6 +99,7 @@ class TrainState:
     losses: list[Tensor] = field(default_factory=list)
     numbers: dict[str, float] = field(default_factory=dict)
     ranks: Ranks = field(default_factory=Ranks)
+    beside: Mapping[str, nn.Module] = field(default_factory=dict)
     copied: InitVar[nn.Module | None] = None
     average: nn.Module = field(init=False)
 
@@ -295,6 +297,11 @@ class TrainState:
         self.load_average(folder)
         weights = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
         self.load_weights(weights)
+        for name, network in self.beside.items():
+            prefix = f"beside.{name}."
+            # a run that did not need a network before has none stored
+            if stored := {key.removeprefix(prefix): t for key, t in tensors.items() if key.startswith(prefix)}:
+                network.load_state_dict(stored)
         self._load_optimizers(tensors)
         self._load_losses(tensors)
 
@@ -322,6 +329,8 @@ class TrainState:
 
     def _tensors(self) -> dict[str, Tensor]:
         pairs = [(f"model.{name}", tensor) for name, tensor in self.weights(self.model).items()]
+        for name, network in self.beside.items():
+            pairs += [(f"beside.{name}.{key}", tensor) for key, tensor in network.state_dict().items()]
         pairs.append(("losses", torch.stack(self.losses) if self.losses else torch.zeros(0)))
         for number, optimizer in enumerate(self.optimizers):
             for index, state in optimizer.state_dict()["state"].items():

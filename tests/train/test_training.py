@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from chronotope import train
 from chronotope.caption.subwords import Tokenizer, learn_vocabulary
 from chronotope.checkpoint import load_tensors
 from chronotope.config import override
@@ -32,6 +31,7 @@ from chronotope.train.autoencoder import (
     reconstruct_windows,
     sample_decoder_noise,
     train_autoencoder,
+    validation,
 )
 from chronotope.train.batches import caption_notes, length_notes
 from chronotope.train.config import CaptionConfig, DiTRun
@@ -128,7 +128,9 @@ def test_the_autoencoder_resumes_to_the_bit(run, clips, tmp_path):
 
     target = tmp_path / "autoencoder"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("chronotope.train.autoencoder.freeze_encoder", interrupt)  # after the checkpoint of step 3
+        patch.setattr(
+            "chronotope.train.autoencoder.freezing.freeze_encoder", interrupt
+        )  # after the checkpoint of step 3
         with pytest.raises(Stop):
             train_autoencoder(AUTOENCODER, [clips], target, quiet=True)
     train_autoencoder(AUTOENCODER, [clips], target, quiet=True)
@@ -399,9 +401,7 @@ def test_clips_of_which_a_step_shows_a_part_are_said(run):
 
 
 def test_windows_that_come_back_to_the_bit_have_a_finite_psnr(clips, run, monkeypatch):
-    monkeypatch.setattr(
-        train.autoencoder, "reconstruct_windows", lambda model, windows, generator: (windows, None, None)
-    )
+    monkeypatch.setattr(validation, "reconstruct_windows", lambda model, windows, generator: (windows, None, None))
     pool = load_pool([find_clips(clips)], AUTOENCODER.pool, seed=0)
-    found, _ = train.autoencoder.validate(load_autoencoder(run), pool, seed=0, batches=2)
+    found, _ = validation.validate(load_autoencoder(run), pool, seed=0, batches=2)
     assert found["psnr"] == pytest.approx(10 * math.log10(255**2 * 12))

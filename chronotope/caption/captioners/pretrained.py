@@ -1,16 +1,56 @@
-"""Models of the `transformers` library by their name or folder, for captions and for prompts."""
+"""Models of the `transformers` library by their name or folder: their files, and what reads them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from chronotope.caption.captioners.captioner import CaptionerError
 from chronotope.errors import UsageError
+from chronotope.storage import file_sha256
 
-__all__ = ["load_pretrained", "one_sentence", "open_library"]
+__all__ = ["PREFIX", "find_pretrained", "hash_of_files", "load_pretrained", "one_sentence", "open_library"]
+
+PREFIX = "hf:"
+
+
+def find_pretrained(name: str, what: str, files: Sequence[str]) -> Path:
+    """Return the folder of a model that is named `hf:FOLDER` or `hf:NAME`; a name is fetched unless it is at hand.
+
+    `what` names such a model in messages; `files` are the patterns of those that are fetched. Raises UsageError for
+    another form, CaptionerError where there is none.
+    """
+    if not name.startswith(PREFIX):
+        raise UsageError(f"{what} is hf:FOLDER or hf:NAME, a model of transformers, got '{name}'")
+    named = name.removeprefix(PREFIX)
+    folder = Path(named).expanduser()
+    if named and folder.is_dir():
+        return folder
+    open_library(named)
+    from huggingface_hub import snapshot_download
+
+    with one_sentence(f"{named} is no folder, and no model of that name can be fetched"):
+        return Path(snapshot_download(named, allow_patterns=[*files]))
+
+
+def hash_of_files(folder: Path, patterns: Sequence[str]) -> str:
+    """Hash the names and contents of files directly in a folder, to 16 hex digits; large files are read once."""
+    names = sorted({path.name for pattern in patterns for path in folder.glob(pattern) if path.is_file()})
+    digest = hashlib.sha256()
+    for name in names:
+        facts = (folder / name).stat()
+        digest.update(f"{name} {_sha256_of(folder / name, facts.st_size, facts.st_mtime_ns)}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+@cache
+def _sha256_of(path: Path, size: int, changed: int) -> str:
+    del size, changed  # a file that was changed is read again
+    return file_sha256(path)
 
 
 def load_pretrained(name: str, what: str, reader: str, model: str) -> tuple[Any, Any]:

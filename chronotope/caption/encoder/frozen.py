@@ -5,11 +5,9 @@ A text is encoded alone, so its states depend on nothing but the text and the en
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +16,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from chronotope.caption.captioners.captioner import CaptionerError
-from chronotope.caption.captioners.pretrained import one_sentence, open_library
+from chronotope.caption.captioners.pretrained import (
+    PREFIX,
+    find_pretrained,
+    hash_of_files,
+    one_sentence,
+    open_library,
+)
 from chronotope.errors import FileProblem, UsageError
-from chronotope.storage import file_sha256
 
 __all__ = ["PREFIX", "EncodedText", "EncoderFacts", "FrozenEncoder", "encoder_at_hand", "facts_of", "find_encoder"]
 
-PREFIX = "hf:"
 WEIGHTS = "*.safetensors"
 TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")  # one of them says what the tokens are
 # The files that decide the states of a text, directly in the folder of an encoder.
@@ -67,21 +69,8 @@ class EncodedText:
 
 
 def find_encoder(name: str) -> Path:
-    """Return the folder of an encoder that is named `hf:FOLDER` or `hf:NAME`; a name is fetched unless it is at hand.
-
-    Raises UsageError for another form, CaptionerError where there is none.
-    """
-    if not name.startswith(PREFIX):
-        raise UsageError(f"a text encoder is hf:FOLDER or hf:NAME, a model of transformers, got '{name}'")
-    named = name.removeprefix(PREFIX)
-    folder = Path(named).expanduser()
-    if named and folder.is_dir():
-        return folder
-    open_library(named)
-    from huggingface_hub import snapshot_download
-
-    with one_sentence(f"{named} is no folder, and no model of that name can be fetched"):
-        return Path(snapshot_download(named, allow_patterns=[*HASHED]))
+    """Return the folder of an encoder, see `find_pretrained`."""
+    return find_pretrained(name, "a text encoder", HASHED)
 
 
 def facts_of(name: str) -> EncoderFacts:
@@ -107,19 +96,8 @@ def _check_files(folder: Path) -> None:
 
 
 def _hash_of(folder: Path) -> str:
-    """Hash the names and contents of the files that decide states, to 16 hex digits; large files are read once."""
-    names = sorted({path.name for pattern in HASHED for path in folder.glob(pattern) if path.is_file()})
-    digest = hashlib.sha256()
-    for name in names:
-        facts = (folder / name).stat()
-        digest.update(f"{name} {_sha256_of(folder / name, facts.st_size, facts.st_mtime_ns)}\n".encode())
-    return digest.hexdigest()[:16]
-
-
-@cache
-def _sha256_of(path: Path, size: int, changed: int) -> str:
-    del size, changed  # a file that was changed is read again
-    return file_sha256(path)
+    """Hash the files that decide states."""
+    return hash_of_files(folder, HASHED)
 
 
 def _config(folder: Path) -> Any:
