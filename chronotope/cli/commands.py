@@ -197,10 +197,16 @@ def stage(out: Path, count: int, workers: int, **request: Any) -> None:
     chronotope world table --count 200 --out data/table
     chronotope world table --count 50 --size 256x144 --seed 7 --workers 2 --out data/large
     chronotope world table --count 200 --split heldout --out data/heldout
+    chronotope world table --policy pusher --count 300 --out data/pusher
     """,
 )
 @option("--count", type=click.IntRange(min=1), required=True, metavar="N", help="How many clips.")
 @option("--out", type=FILE, required=True, metavar="DIR", help="The folder to fill; the same command again resumes.")
+@option(
+    "--policy",
+    metavar="NAME",
+    help="Who moves a stick on the table: pusher (goes behind a solid and pushes it) or random.  [default: no stick]",
+)
 @option(
     "--split",
     default="train",
@@ -208,17 +214,21 @@ def stage(out: Path, count: int, workers: int, **request: Any) -> None:
     metavar="NAME",
     help="train, heldout or combination (pairs never trained on).",
 )
-@option("--size", type=SIZE, metavar="WxH", help="One size for all clips.  [default: five sizes from 64x64 to 128x128]")
-@option("--pictures", type=Number(0, 1), metavar="SHARE", help="This share of the clips are pictures.  [default: 0.1]")
+@option("--size", type=SIZE, metavar="WxH", help="One size for all clips.  [default: five sizes from 64x64 to "
+        "128x128; with a stick 64x64]")  # fmt: skip
+@option("--pictures", type=Number(0, 1), metavar="SHARE", help="This share of the clips are pictures.  [default: 0.1; "
+        "with a stick 0]")  # fmt: skip
 @SEED
 @WORKERS
-def table(out: Path, count: int, workers: int, **request: Any) -> None:
+def table(out: Path, count: int, workers: int, policy: str | None, **request: Any) -> None:
     """Render clips of solids that roll, fall and collide on a table, in three dimensions.
 
-    The files are those of `world stage`, with depth, contacts and the camera as well. The same seed gives the same
-    clips on one machine. It needs MuJoCo: pip install 'chronotope[table]'.
+    The files are those of `world stage`, with depth, contacts and the camera as well. With --policy a stick pushes the
+    solids, and each clip has its velocity in every frame, the action. The same seed gives the same clips on one
+    machine. It needs MuJoCo: pip install 'chronotope[table]'.
     """
-    _render_dataset(out, workers, {"world": "table", "scope": "table", "count": count, **request})
+    scope = {"world": "pusher", "scope": policy} if policy else {"world": "table", "scope": "table"}
+    _render_dataset(out, workers, {**scope, "count": count, **request})
 
 
 @world.command(
