@@ -10,10 +10,11 @@ from typing import Any
 
 import click
 
-from chronotope import PROGRAM, __version__
+from chronotope import __version__
 from chronotope.cli import generate, judge
 from chronotope.cli.bench.commands import bench
 from chronotope.cli.datasets import commands as datasets
+from chronotope.cli.datasets import worlds
 from chronotope.cli.language import commands as language
 from chronotope.cli.safety import commands as safety
 from chronotope.cli.serve import play, serve
@@ -22,16 +23,13 @@ from chronotope.cli.terminal import (
     JSON,
     MODEL,
     PRECISIONS,
-    SEED,
     SHUFFLED,
-    SIZE,
     Command,
     Commands,
     Number,
     beside,
     echo,
     option,
-    progress,
     say,
     show,
 )
@@ -70,14 +68,6 @@ STAGES = {
     ],
     "look": ["info", "check", "bench", "audit", "verify", "disclose"],
 }
-WORKERS = option(
-    "--workers",
-    type=click.IntRange(min=1, max=MAX_WORKERS),
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="Number of processes.",
-)
 CLOSING = """
 First time:  bash runs/tiny.sh           the whole pipeline on two CPU cores, in minutes
 Help:        chronotope COMMAND --help   every command's help ends with examples
@@ -133,209 +123,8 @@ def chronotope(threads: int | None, debug: bool) -> None:
 # Make a dataset
 
 
-@chronotope.group(cls=Commands, closing="Example:  chronotope world stage --count 200 --out data/stage")
-def world() -> None:
-    """Render simulated worlds: clips, captions, exact truth."""
-
-
-@world.command(
-    cls=Command,
-    examples="""
-    chronotope world stage --count 200 --out data/stage
-    chronotope world stage --count 24000 --scope small --workers 2 --out data/small
-    chronotope world stage --count 50 --scope full --size 256x144 --seed 7 --out data/large
-    chronotope world stage --count 200 --scope small --split heldout --out data/heldout
-    chronotope world stage --count 8000 --scope acts --dissolves 0.4 --out data/acts
-    """,
-)
-@option("--count", type=click.IntRange(min=1), required=True, metavar="N", help="How many clips.")
-@option("--out", type=FILE, required=True, metavar="DIR", help="The folder to fill; the same command again resumes.")
-@option(
-    "--scope",
-    default="small",
-    show_default=True,
-    metavar="NAME",
-    help="shapes, small, acts (two actions a clip), deeds (eat, hit, bounce, ...), returns (out of sight and back), "
-    "wide or full.",
-)
-@option(
-    "--split",
-    default="train",
-    show_default=True,
-    metavar="NAME",
-    help="train, heldout or combination (pairs never trained on).",
-)
-@option("--size", type=SIZE, metavar="WxH", help="One size for all clips.  [default: the sizes of the scope]")
-@option(
-    "--pictures",
-    type=Number(0, 1),
-    metavar="SHARE",
-    help="This share of the clips that do not dissolve are pictures.  [default: the scope's]",
-)
-@option(
-    "--dissolves",
-    type=Number(0, 1),
-    default=0.0,
-    show_default=True,
-    metavar="SHARE",
-    help="This share of the clips dissolve from one scene into another; they have captions, but no ground truth.",
-)
-@SEED
-@WORKERS
-def stage(out: Path, count: int, workers: int, **request: Any) -> None:
-    """Render clips of actors on a stage.
-
-    Each clip is an .mp4 (some are pictures, .png) with captions at three levels of detail, the spec it was rendered
-    from, the ground truth of every frame and masks. The same seed gives the same clips.
-    """
-    _render_dataset(out, workers, {"world": "stage", "count": count, **request})
-
-
-@world.command(
-    cls=Command,
-    examples="""
-    chronotope world table --count 200 --out data/table
-    chronotope world table --count 50 --size 256x144 --seed 7 --workers 2 --out data/large
-    chronotope world table --count 200 --split heldout --out data/heldout
-    """,
-)
-@option("--count", type=click.IntRange(min=1), required=True, metavar="N", help="How many clips.")
-@option("--out", type=FILE, required=True, metavar="DIR", help="The folder to fill; the same command again resumes.")
-@option(
-    "--split",
-    default="train",
-    show_default=True,
-    metavar="NAME",
-    help="train, heldout or combination (pairs never trained on).",
-)
-@option("--size", type=SIZE, metavar="WxH", help="One size for all clips.  [default: five sizes from 64x64 to 128x128]")
-@option("--pictures", type=Number(0, 1), metavar="SHARE", help="This share of the clips are pictures.  [default: 0.1]")
-@SEED
-@WORKERS
-def table(out: Path, count: int, workers: int, **request: Any) -> None:
-    """Render clips of solids that roll, fall and collide on a table, in three dimensions.
-
-    The files are those of `world stage`, with depth, contacts and the camera as well. The same seed gives the same
-    clips on one machine. It needs MuJoCo: pip install 'chronotope[table]'.
-    """
-    _render_dataset(out, workers, {"world": "table", "scope": "table", "count": count, **request})
-
-
-@world.command(
-    cls=Command,
-    examples="""
-    chronotope world crafter --count 500 --out data/crafter
-    chronotope world crafter --count 50 --policy random --size 64x64 --workers 2 --out data/random
-    chronotope world crafter --count 200 --split heldout --out data/heldout
-    """,
-)
-@option("--count", type=click.IntRange(min=1), required=True, metavar="N", help="How many clips.")
-@option("--out", type=FILE, required=True, metavar="DIR", help="The folder to fill; the same command again resumes.")
-@option(
-    "--policy",
-    "scope",
-    default="forager",
-    show_default=True,
-    metavar="NAME",
-    help="Who plays: forager (gathers, builds, eats, sleeps) or random.",
-)
-@option(
-    "--split",
-    default="train",
-    show_default=True,
-    metavar="NAME",
-    help="train, heldout (other maps) or combination (deeds at places never trained on).",
-)
-@option("--size", type=SIZE, metavar="WxH", help="One size for all clips.  [default: 64x64, 96x64 and 64x96]")
-@option("--pictures", type=Number(0, 1), metavar="SHARE", help="This share of the clips are pictures.  [default: 0.05]")
-@SEED
-@WORKERS
-def crafter(out: Path, count: int, workers: int, **request: Any) -> None:
-    """Play Crafter, a world of grass, water and rocks from above, and record it.
-
-    Beside the files of `world stage` each clip has the action that led to every frame, with rewards, and the cells and
-    the inventory of every frame. The same seed gives the same clips. It needs Crafter: pip install
-    'chronotope[crafter]'.
-    """
-    _render_dataset(out, workers, {"world": "crafter", "count": count, **request})
-
-
-@world.command(
-    cls=Command,
-    examples="""
-    chronotope world doom --count 500 --out data/doom
-    chronotope world doom --count 200 --size 64x64 --pictures 0 --out data/doom64
-    chronotope world doom --count 100 --split heldout --out data/heldout
-    """,
-)
-@option("--count", type=click.IntRange(min=1), required=True, metavar="N", help="How many clips.")
-@option("--out", type=FILE, required=True, metavar="DIR", help="The folder to fill; the same command again resumes.")
-@option("--split", default="train", show_default=True, metavar="NAME", help="train or heldout (other maps).")
-@option("--size", type=SIZE, metavar="WxH", help="One size for all clips.  [default: 96x64, 64x64 and 128x96]")
-@option("--pictures", type=Number(0, 1), metavar="SHARE", help="This share of the clips are pictures.  [default: 0.05]")
-@SEED
-@WORKERS
-def doom(out: Path, count: int, workers: int, **request: Any) -> None:
-    """Play Doom, rooms and corridors in first person, and record it.
-
-    Beside the files of `world stage` each clip has the action that led to every frame, and pose, depth and labels of
-    every frame. The same seed gives the same clips. It needs ViZDoom, which brings the free maps and pictures of
-    Freedoom: pip install 'chronotope[doom]'.
-    """
-    _render_dataset(out, workers, {"world": "doom", "scope": "explorer", "count": count, **request})
-
-
-def _render_dataset(out: Path, workers: int, request: dict[str, Any]) -> None:
-    """Render a dataset, or the rest of it, and say how many clips the folder then holds."""
-    from chronotope.worlds.write import DatasetRequest, write_dataset
-
-    with progress("rendering", "clips") as report:
-        held = write_dataset(out, DatasetRequest(**request), report, workers, PROGRAM)
-    say(f"{out} holds {held} {'clip' if held == 1 else 'clips'}")
-    echo(out)
-
-
-@chronotope.command(
-    cls=Command,
-    examples="""
-    chronotope record CartPole-v1 --steps 20000 --out data/cartpole
-    chronotope record Pendulum-v1 --steps 5000 --size 64x64 --clip-frames 32 --out data/pendulum
-    chronotope record my_package:MyGame-v0 --steps 20000 --caption "my game" --licence MIT --out data/mygame
-    """,
-)
-@click.argument("environment", metavar="ENV_ID")
-@option("--steps", type=click.IntRange(min=1), required=True, metavar="N", help="How many frames.")
-@option("--out", type=FILE, required=True, metavar="DIR", help="The folder to fill; the same command again resumes.")
-@option("--policy", type=click.Choice(["random"]), default="random", show_default=True, help="Who plays.")
-@option("--size", type=SIZE, metavar="WxH", help="Resize frames.  [default: as the environment draws them]")
-@option(
-    "--clip-frames",
-    type=click.IntRange(min=2),
-    default=64,
-    show_default=True,
-    metavar="N",
-    help="Cut episodes into clips of at most N frames.",
-)
-@option("--fps", type=Number(0, 1000), metavar="N", help="Frame rate of the clips.  [default: the environment's]")
-@option("--caption", default="", metavar="TEXT", help="The caption of every clip.")
-@option("--licence", default="", metavar="SPDX", help="The licence of what the environment shows.")
-@SEED
-def record(out: Path, environment: str, size: tuple[int, int] | None, **request: Any) -> None:
-    """Record a Gymnasium environment: its frames, and the actions that led to them.
-
-    ENV_ID is a registered environment with pictures; module:ENV_ID imports the module that registers it. Clips are
-    written as `world crafter` writes them. It needs Gymnasium: pip install 'chronotope[record]'.
-    """
-    from chronotope.record.environment import opened
-    from chronotope.record.session import Recording, record
-
-    wanted = Recording(environment, size=size, **request)
-    with opened(environment, size) as env, progress("recording", "frames") as report:
-        held = record(out, wanted, env, progress=report, program=PROGRAM)
-    say(f"{out} holds {held} frames")
-    echo(out)
-
-
+chronotope.add_command(worlds.world)
+chronotope.add_command(worlds.record)
 chronotope.add_command(datasets.import_)
 chronotope.add_command(datasets.curate)
 chronotope.add_command(datasets.inspect)

@@ -451,7 +451,7 @@ def export_suite(name: str, prompts: Path, out: Path, model: str, seed: int, dry
     metavar="NAME",
     default="stage",
     show_default=True,
-    help="The world whose checks are tested: stage, table (MuJoCo), crafter (Crafter) or doom (ViZDoom).",
+    help="The world whose checks are tested: stage, table or pusher (MuJoCo), crafter (Crafter) or doom (ViZDoom).",
 )
 def validate_checks(count: int, world: str) -> int:
     """Test the checks: recall on injected faults, false positives on truth.

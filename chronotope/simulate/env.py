@@ -17,7 +17,6 @@ from chronotope.arguments import as_pixels, as_text, described
 from chronotope.errors import UsageError
 from chronotope.geometry import Picture
 from chronotope.simulate.model import StepSettings, WorldModel, WorldState
-from chronotope.simulate.starts import start_picture
 
 try:
     import gymnasium
@@ -75,7 +74,7 @@ class WorldEnv(gymnasium.Env[np.ndarray, Any]):
             picture = as_pixels("image", picture, "height, width")
         noise = int(self.np_random.integers(MAX_SEED))
         if picture is None and not prompt:
-            picture = start_picture(self.model.generator.folder, noise)
+            picture = self.model.start_picture(noise)
         self._state, self._frame = self.model.begin(noise, prompt, picture, consent)
         self._steps = 0
         return self._frame.copy(), {"frame": 0}

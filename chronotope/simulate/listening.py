@@ -54,10 +54,18 @@ class TellingServer(uvicorn.Server):
     """Tells when it accepts requests, and when it begins to stop."""
 
     def __init__(
-        self, config: uvicorn.Config, started: Callable[[], None], stopping: Callable[[], None] = lambda: None
+        self,
+        config: uvicorn.Config,
+        started: Callable[[], None],
+        stopping: Callable[[], None] = lambda: None,
+        finished: Callable[[], bool] = lambda: False,
     ) -> None:
         super().__init__(config)
-        self._told, self._stopping = started, stopping
+        self._told, self._stopping, self._finished = started, stopping, finished
+
+    async def on_tick(self, counter: int) -> bool:
+        """Return whether to stop, ten times a second: when there is nothing more to do, too."""
+        return await super().on_tick(counter) or self._finished()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to accept requests, and say so."""

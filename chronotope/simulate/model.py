@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,6 +34,7 @@ from chronotope.models.text import TextTokenizer
 from chronotope.prompt import Prompt, check_length
 from chronotope.request import Inputs
 from chronotope.safety.uploads import check_uploads
+from chronotope.simulate.starts import start_picture
 
 __all__ = ["StepSettings", "WorldModel", "WorldState"]
 
@@ -80,6 +82,8 @@ class WorldState:
 class WorldModel:
     """A model that was trained with actions, as a function from state and action to state and frames."""
 
+    goes_back = True
+
     def __init__(self, generator: Generator, settings: StepSettings | None = None) -> None:
         if generator.actions is None:
             where = f"{generator.folder} " if generator.folder else "this model "
@@ -106,6 +110,20 @@ class WorldModel:
     def size(self) -> tuple[int, int]:
         """Height and width of the frames of a session, in pixels."""
         return self.generator.defaults.height, self.generator.defaults.width
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The hashes of its networks, by their names."""
+        return self.generator.names
+
+    def sampling_facts(self) -> dict[str, Any]:
+        """Return the settings of the sampler, as a record has them."""
+        scale, history = self.sampling.guidance.scale, self.settings.history
+        return {"num_steps": self.sampling.num_steps, "guidance_scale": scale, "history": history}
+
+    def start_picture(self, number: int) -> Picture | None:
+        """Return a picture of the folder `starts` of the run, chosen by a number; None where it has none."""
+        return start_picture(self.generator.folder, number)
 
     @own_settings()
     def begin(

@@ -24,7 +24,7 @@ from chronotope.geometry import MAX_SIDE, Picture
 from chronotope.parsing import parse_json, unique_keys
 
 if TYPE_CHECKING:
-    from chronotope.simulate.model import WorldModel
+    from chronotope.simulate.world import PlayedWorld
 
 __all__ = ["Start", "decode_picture", "encode_picture", "frame_hash", "parse_record", "read_record"]
 
@@ -41,11 +41,11 @@ class Start:
     picture: Picture | None = None
     consent: str = ""
 
-    def line(self, model: WorldModel) -> dict[str, Any]:
-        """Return the first line of the record of a session with this model."""
+    def line(self, model: PlayedWorld) -> dict[str, Any]:
+        """Return the first line of the record of a session in this world."""
         return {
             "chronotope_session": FORMAT,
-            "model": model.generator.names,
+            "model": dict(model.names),
             "seed": self.seed,
             "prompt": self.prompt,
             "picture": None if self.picture is None else encode_picture(self.picture),
@@ -53,9 +53,7 @@ class Start:
             "actions": to_dict(model.schema),
             "fps": model.fps,
             "size": list(model.size),
-            "num_steps": model.sampling.num_steps,
-            "guidance_scale": model.sampling.guidance.scale,
-            "history": model.settings.history,
+            **model.sampling_facts(),
         }
 
     @staticmethod

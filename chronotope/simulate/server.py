@@ -35,10 +35,9 @@ from chronotope.errors import ChronotopeError, UsageError
 from chronotope.geometry import Picture
 from chronotope.jsonl import append_jsonl
 from chronotope.simulate.listening import LOOPBACK, TellingServer, address_of, host_name, listening
-from chronotope.simulate.model import WorldModel
 from chronotope.simulate.record import Start, frame_hash, parse_record
 from chronotope.simulate.session import Session, Shown, recorded_model
-from chronotope.simulate.starts import start_picture
+from chronotope.simulate.world import PlayedWorld
 
 __all__ = ["PlayOptions", "make_app", "run"]
 
@@ -63,7 +62,7 @@ class PlayOptions:
 class _Players:
     """The sessions of a server: one thread makes the frames of all, in the order in which they are asked for."""
 
-    def __init__(self, model: WorldModel, options: PlayOptions) -> None:
+    def __init__(self, model: PlayedWorld, options: PlayOptions) -> None:
         self.model, self.options = model, options
         self.count, self._numbers = 0, itertools.count(1)
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="frames")
@@ -88,7 +87,7 @@ class _Players:
         prompt = start.prompt if "prompt" in message else self.options.prompt
         picture = start.picture if start.picture is not None else self.options.picture
         if picture is None and not prompt.strip():
-            picture = start_picture(self.model.generator.folder, start.seed)
+            picture = self.model.start_picture(start.seed)
         return Start(start.seed, prompt, picture, start.consent or self.options.consent)
 
 
@@ -104,15 +103,16 @@ class _Connection:
 
     async def serve(self) -> None:
         model = self.players.model
-        height, width = model.size
+        height, width = await self.players.compute(lambda: model.size)  # an environment is used by one thread alone
         hello = {
             "type": "hello",
-            "model": model.generator.names,
+            "model": dict(model.names),
             "actions": to_dict(model.schema),
             "fps": model.fps,
             "width": width,
             "height": height,
             "prompt": self.players.options.prompt,
+            "goes_back": model.goes_back,
         }
         await self.socket.send_json(hello)
         frames = asyncio.create_task(self._frames())
@@ -159,7 +159,7 @@ class _Connection:
     async def _start(self, message: dict[str, Any]) -> None:
         await self._begin(self.players.model, self.players.start(message))
 
-    async def _begin(self, model: WorldModel, start: Start) -> None:
+    async def _begin(self, model: PlayedWorld, start: Start) -> None:
         write = self.players.writer()
         self.session = None
         session = await self.players.compute(lambda: Session(model, start, write))
@@ -263,7 +263,7 @@ class _Connection:
         await self._tell({"type": "error", "message": message, "id": id, "frame": frame})
 
 
-def make_app(model: WorldModel, options: PlayOptions) -> FastAPI:
+def make_app(model: PlayedWorld, options: PlayOptions) -> FastAPI:
     """Return the application: the page at `/`, the state of the server at `/health`, the socket at `/play`."""
     players = _Players(model, options)
 
@@ -312,8 +312,15 @@ def make_app(model: WorldModel, options: PlayOptions) -> FastAPI:
     return app
 
 
-def run(model: WorldModel, options: PlayOptions, host: str, port: int, started: Callable[[str], None]) -> None:
-    """Serve until SIGINT or SIGTERM; call `started` with the address when the page is there."""
+def run(
+    model: PlayedWorld,
+    options: PlayOptions,
+    host: str,
+    port: int,
+    started: Callable[[str], None],
+    finished: Callable[[], bool] = lambda: False,
+) -> None:
+    """Serve until SIGINT or SIGTERM, or until `finished`; call `started` with the address when the page is there."""
     with listening(host, port) as listener:
         config = uvicorn.Config(
             make_app(model, options),
@@ -324,6 +331,6 @@ def run(model: WorldModel, options: PlayOptions, host: str, port: int, started: 
             timeout_graceful_shutdown=2,
         )
         address = address_of(host, listener)
-        server = TellingServer(config, lambda: started(address))
+        server = TellingServer(config, lambda: started(address), finished=finished)
         with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises the signal again that has stopped it
             server.run(sockets=[listener])

@@ -18,8 +18,9 @@ import numpy as np
 from chronotope.arguments import as_number, as_whole, described
 from chronotope.errors import UsageError
 from chronotope.geometry import Picture
-from chronotope.simulate.model import StepSettings, WorldModel, WorldState
+from chronotope.simulate.model import StepSettings, WorldModel
 from chronotope.simulate.record import Start, frame_hash
+from chronotope.simulate.world import PlayedWorld
 
 __all__ = ["Applied", "Session", "Shown", "recorded_model", "replay"]
 
@@ -60,12 +61,12 @@ class Session:
     """A timeline that one player steps; `write` receives the lines of its record, see `simulate/record.py`."""
 
     def __init__(
-        self, model: WorldModel, start: Start, write: Callable[[Mapping[str, Any]], None] = lambda line: None
+        self, model: PlayedWorld, start: Start, write: Callable[[Mapping[str, Any]], None] = lambda line: None
     ) -> None:
         self.model, self.start, self._write = model, start, write
         state, picture = model.begin(start.seed, start.prompt, start.picture, start.consent)
         self.frame, self.seen, self._highest = 0, 0, 0
-        self._kept: deque[tuple[WorldState, Shown]] = deque(maxlen=max(2, round(BACK_SECONDS * model.fps) + 1))
+        self._kept: deque[tuple[Any, Shown]] = deque(maxlen=max(2, round(BACK_SECONDS * model.fps) + 1))
         self._kept.append((state, Shown(0, picture, self.neutral)))
         self._waiting: deque[_Press] = deque(maxlen=MAX_WAITING)
         self._held = np.array(self.neutral)
@@ -146,6 +147,8 @@ class Session:
 
     def branch(self, frame: Any) -> Shown:
         """Go back to an earlier frame, from which other actions may follow; raise UsageError where it is not kept."""
+        if not self.model.goes_back:
+            raise UsageError("a real environment does not go back; begin again")
         kept = [shown.frame for _, shown in self._kept]
         if frame not in kept or isinstance(frame, bool):
             raise UsageError(f"frame {described(frame)} is not kept; go back to a frame from {kept[0]} to {kept[-1]}")
@@ -172,11 +175,13 @@ class Session:
             raise UsageError(f"an action has no number as large as {described(action)}") from None
 
 
-def recorded_model(model: WorldModel, first: Mapping[str, Any]) -> WorldModel:
+def recorded_model(model: PlayedWorld, first: Mapping[str, Any]) -> WorldModel:
     """Return the model with the settings of the first line of a record.
 
-    Raises UsageError where the record is of another model, or has no settings.
+    Raises UsageError where the record is of another model, or has no settings, and where frames are not of a model.
     """
+    if not isinstance(model, WorldModel):
+        raise UsageError("a real environment plays no record; play it with the model that made it")
     for name, own in Start().line(model).items():
         if name in ("model", "actions", "fps", "size") and json.loads(json.dumps(own)) != first.get(name):
             raise UsageError(

@@ -6,12 +6,13 @@ from chronotope.errors import UsageError, suggest
 from chronotope.worlds.crafter.world import CRAFTER
 from chronotope.worlds.doom.world import DOOM
 from chronotope.worlds.stage.world import STAGE
+from chronotope.worlds.table.pusher.world import PUSHER
 from chronotope.worlds.table.world import TABLE
 from chronotope.worlds.world import World
 
 __all__ = ["WORLDS", "all_worlds", "find_world"]
 
-WORLDS: tuple[World, ...] = (STAGE, TABLE, CRAFTER, DOOM)
+WORLDS: tuple[World, ...] = (STAGE, TABLE, CRAFTER, DOOM, PUSHER)
 
 
 def all_worlds() -> tuple[World, ...]:

@@ -29,7 +29,8 @@ from tests.cli.models import run
 pytest.importorskip("gymnasium", reason="pip install 'chronotope[record]'")
 
 from chronotope.record.environment import opened
-from chronotope.record.session import Recording, record
+from chronotope.record.recorder import Recording
+from chronotope.record.session import record
 
 ENV = "tests.record.environments:Dot-{}-v0"
 

@@ -11,9 +11,9 @@ import numpy as np
 from chronotope.geometry import Frames
 from chronotope.worlds.case import Case
 from chronotope.worlds.controls import control_clips, moment_of, pick, splice
-from chronotope.worlds.table.camera import views
 from chronotope.worlds.table.checks.geometry import truth_of
-from chronotope.worlds.table.checks.tracking import CONFUSABLE, OTHER_COLOURS
+from chronotope.worlds.table.checks.tracking import CONFUSABLE
+from chronotope.worlds.table.edits import EXTRA_ID, changed, free_place, moved, other_colour, with_extra, without
 from chronotope.worlds.table.mujoco_model import build_model
 from chronotope.worlds.table.render import render
 from chronotope.worlds.table.simulate import GRAVITY, Trajectory, simulate_model
@@ -23,7 +23,6 @@ __all__ = ["FAULTS", "controls", "inject"]
 
 Injector = Callable[[TableSpec, np.random.Generator], Frames | None]
 OPPOSITE = {"left": "right", "right": "left", "away": "closer", "closer": "away"}
-EXTRA_ID = "another"
 GRAVITY_FACTOR = 0.33
 DROP_HEIGHT = 0.5  # of the height of a bounce
 RESTITUTION_LOSS = 0.28
@@ -66,64 +65,19 @@ def _simulated(spec: TableSpec, model: Any = None, held: Sequence[str] = ()) -> 
 
 
 def _moved(spec: TableSpec, name: str, shift: np.ndarray) -> Trajectory:
-    """Return the true trajectory with one actor displaced by `shift`, [t, 3] or [3] in metres."""
-    trajectory = truth_of(spec).trajectory
-    position = trajectory.position.copy()
-    position[:, _index(spec, name)] += shift
-    return dataclasses.replace(trajectory, position=position)
+    return moved(spec, truth_of(spec).trajectory, name, shift)
 
 
 def _without(spec: TableSpec, name: str) -> Frames:
-    """Render the true clip without one actor; nothing else changes."""
-    keep = [i for i, actor in enumerate(spec.actors) if actor.id != name]
-    trajectory = truth_of(spec).trajectory
-    kept = {part: getattr(trajectory, part)[:, keep] for part in ("position", "orientation", "velocity")}
-    rest = dataclasses.replace(trajectory, **kept)
-    events = tuple(e for e in spec.events if name not in (e.actor, e.target))
-    return render(dataclasses.replace(spec, actors=tuple(spec.actors[i] for i in keep), events=events), rest).frames
-
-
-def _changed(spec: TableSpec, name: str, **changes: object) -> TableSpec:
-    actors = (dataclasses.replace(a, **changes) if a.id == name else a for a in spec.actors)  # type: ignore[arg-type]
-    return dataclasses.replace(spec, actors=tuple(actors))
+    return without(spec, truth_of(spec).trajectory, name)
 
 
 def _with(spec: TableSpec, extra: Actor) -> Frames:
-    """Render the true clip with an additional resting actor."""
-    trajectory, count = truth_of(spec).trajectory, spec.num_frames
-    place = np.array([extra.x, extra.y, extent(extra)[2] / 2])
-    more = dataclasses.replace(
-        trajectory,
-        position=np.concatenate([trajectory.position, np.tile(place, (count, 1, 1))], axis=1),
-        orientation=np.concatenate([trajectory.orientation, np.tile([1.0, 0, 0, 0], (count, 1, 1))], axis=1),
-        velocity=np.concatenate([trajectory.velocity, np.zeros((count, 1, 3))], axis=1),
-    )
-    return render(dataclasses.replace(spec, actors=(*spec.actors, extra)), more).frames
+    return with_extra(spec, truth_of(spec).trajectory, extra)
 
 
 def _room(spec: TableSpec, rng: np.random.Generator, gap: float = 0.75) -> tuple[float, float] | None:
-    """Find a position far from all others, on the table and in the picture."""
-    trajectory, path = truth_of(spec).trajectory, views(spec)
-    for _ in range(60):
-        place = np.array([*rng.uniform(-0.9, 0.9, 2), 0.25])
-        apart = np.linalg.norm(trajectory.position[..., :2] - place[:2], axis=2).min() > gap
-        for view, others in zip(path, trajectory.position, strict=True):
-            if not apart:
-                break
-            seen = np.vstack([view.project(place[None]), view.project(others)])
-            reach = 0.62 * view.focal / seen[:, 2]
-            half = reach[0] / 2
-            inside = half < seen[0, 0] < spec.width - half and half < seen[0, 1] < spec.height - half
-            apart = inside and bool((np.linalg.norm(seen[1:, :2] - seen[0, :2], axis=1) > reach[1:] * 1.15 + 3).all())
-        if apart:
-            return float(place[0]), float(place[1])
-    return None
-
-
-def _other_colour(spec: TableSpec, rng: np.random.Generator) -> str:
-    taken = {actor.colour for actor in spec.actors}
-    free = [name for name in OTHER_COLOURS if name not in taken and (name, spec.table) not in CONFUSABLE]
-    return free[int(rng.integers(len(free)))]
+    return free_place(spec, truth_of(spec).trajectory, rng, gap)
 
 
 def _missing(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
@@ -133,14 +87,14 @@ def _missing(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
 
 def _extra(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
     place = _room(spec, rng)
-    return _with(spec, Actor(EXTRA_ID, "cube", _other_colour(spec, rng), *place, size=0.45)) if place else None
+    return _with(spec, Actor(EXTRA_ID, "cube", other_colour(spec, rng), *place, size=0.45)) if place else None
 
 
 def _recoloured(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
     actor = pick(_resting_actors(spec), rng)
     if actor is None:
         return None
-    return render(_changed(spec, actor.id, colour=_other_colour(spec, rng)), truth_of(spec).trajectory).frames
+    return render(changed(spec, actor.id, colour=other_colour(spec, rng)), truth_of(spec).trajectory).frames
 
 
 def _drifted_colour(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
@@ -172,7 +126,7 @@ def _resized(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
         return None
     small = dataclasses.replace(actor, size=0.6 * actor.size)
     down = np.array([0.0, 0.0, (extent(small)[2] - extent(actor)[2]) / 2])
-    other = render(_changed(spec, actor.id, size=small.size), _moved(spec, actor.id, down)).frames
+    other = render(changed(spec, actor.id, size=small.size), _moved(spec, actor.id, down)).frames
     return splice(_true_clip(spec), other, moment)
 
 
@@ -245,7 +199,7 @@ def _missing_fall(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
     bounces = [event for event in spec.events if event.kind == "bounce" and _free_fall(spec, event)]
     if not bounces:
         return None
-    return _simulated(spec, build_model(_changed(spec, bounces[0].actor, restitution=0.15), drawable=False))
+    return _simulated(spec, build_model(changed(spec, bounces[0].actor, restitution=0.15), drawable=False))
 
 
 def _pass_through(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
@@ -347,7 +301,7 @@ def _higher_bounce(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
 def _lower_bounce(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
     for event, _ in _measurable_bounces(spec):
         actor = spec.actor(event.actor)
-        other = _changed(spec, actor.id, restitution=actor.restitution - RESTITUTION_LOSS)
+        other = changed(spec, actor.id, restitution=actor.restitution - RESTITUTION_LOSS)
         return _simulated(spec, build_model(other, drawable=False))
     return None
 

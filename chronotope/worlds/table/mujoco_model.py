@@ -12,11 +12,12 @@ import numpy as np
 from chronotope.errors import ChronotopeError
 from chronotope.worlds.table.camera import FIELD_OF_VIEW, View
 from chronotope.worlds.table.materials import GROUND, TOP_RADIUS, lights, rgba, sky, table_texture
-from chronotope.worlds.table.spec import Actor, TableSpec, extent
+from chronotope.worlds.table.spec import STICK, Actor, TableSpec, extent
 
-__all__ = ["STEPS_PER_TICK", "build_model", "import_mujoco", "opengl_error", "outline", "steps_per_frame"]
+__all__ = ["STEPS_PER_TICK", "build_model", "free_body", "import_mujoco", "opengl_error", "outline", "steps_per_frame"]
 
 DENSITY = 400.0  # kg per cubic metre: light wood
+STICK_DENSITY = 7850.0  # of steel
 FRICTION = (0.35, 0.004, 0.002)  # sliding, twisting, rolling
 # A contact is a stiff damped spring with a frequency of STIFFNESS: it ends after at most 6.3 ms, or 16 steps.
 STIFFNESS = 500.0  # radians per second
@@ -63,6 +64,13 @@ def build_model(spec: TableSpec, drawable: bool = True) -> Any:
         raise ChronotopeError(f"MuJoCo cannot build this table: {problem}") from problem
 
 
+def free_body(model: Any, name: str) -> tuple[slice, slice]:
+    """Return where an actor is in `qpos` (position and quaternion) and in `qvel` (velocity and angular velocity)."""
+    joint = int(model.body(name).jntadr[0])
+    pose, speed = int(model.jnt_qposadr[joint]), int(model.jnt_dofadr[joint])
+    return slice(pose, pose + 7), slice(speed, speed + 6)
+
+
 def _xml(spec: TableSpec, drawable: bool) -> str:
     short = min(spec.width, spec.height)
     # One cell of the shadow map has about the size of a pixel.
@@ -102,14 +110,15 @@ def _body(spec: TableSpec, actor: Actor) -> str:
     box = f'type="box" size="{wide / 2} {deep / 2} {tall / 2}"'
     shapes = {
         "ball": f'type="sphere" size="{wide / 2}"',
-        "cylinder": f'type="cylinder" size="{wide / 2} {tall / 2}"',
+        "cylinder": (round_box := f'type="cylinder" size="{wide / 2} {tall / 2}"'),
+        STICK: f'{round_box} density="{STICK_DENSITY:g}"',
         "cube": box,
         "brick": box,
     }
     shape = shapes.get(actor.noun, f'type="mesh" mesh="{actor.id}"')
     turn = math.radians(actor.turn) / 2
     # Round solids need friction against rolling and twisting; flat faces resist both by themselves.
-    dimensions = 6 if actor.noun in ("ball", "cylinder", "cone") else 3
+    dimensions = 6 if actor.noun in ("ball", "cylinder", "cone", STICK) else 3
     pose = f'pos="{actor.x!r} {actor.y!r} {actor.lift + tall / 2!r}" quat="{math.cos(turn)!r} 0 0 {math.sin(turn)!r}"'
     material = f'condim="{dimensions}" solref="{_spring(actor.restitution)}" rgba="{rgba(actor.colour)}"'
     return f'<body name="{actor.id}" {pose}><freejoint/><geom name="{actor.id}" {shape} {material}/></body>'

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from chronotope.worlds.events import EventRecord
-from chronotope.worlds.table.mujoco_model import STEPS_PER_TICK, build_model, import_mujoco, steps_per_frame
+from chronotope.worlds.table.mujoco_model import STEPS_PER_TICK, build_model, free_body, import_mujoco, steps_per_frame
 from chronotope.worlds.table.spec import DIRECTIONS, EVENTS, Actor, Event, TableSpec, extent
 
-__all__ = ["GRAVITY", "Contact", "Trajectory", "simulate", "simulate_model"]
+__all__ = ["GRAVITY", "NEW_CONTACT_SECONDS", "Contact", "Trajectory", "simulate", "simulate_model"]
 
 GRAVITY = 9.81  # m/s2
 _REST_SPEED = 0.03  # m/s: a slower solid rests
-_NEW_CONTACT_SECONDS = 0.03  # without touching, after which the next touch is a new contact
+NEW_CONTACT_SECONDS = 0.03  # without touching, after which the next touch is a new contact
 _MIN_CONTACT_SPEED = 0.08  # m/s: slower contacts are not recorded
 _FALL_STARTS = 0.02  # metres down, from which on a falling solid has begun to fall
 
@@ -72,13 +72,10 @@ class _Simulation:
         self.spec, self.model, self.data = spec, model, mujoco.MjData(model)
         mujoco.mj_forward(model, self.data)
         self.names = [actor.id for actor in spec.actors]
-        # Slices of each actor in qpos (position and quaternion) and qvel (velocity and angular velocity).
         self.pose: dict[str, slice] = {}
         self.speed: dict[str, slice] = {}
         for name in self.names:
-            joint = int(model.body(name).jntadr[0])
-            pose, speed = int(model.jnt_qposadr[joint]), int(model.jnt_dofadr[joint])
-            self.pose[name], self.speed[name] = slice(pose, pose + 7), slice(speed, speed + 6)
+            self.pose[name], self.speed[name] = free_body(model, name)
         geoms = {int(model.geom(name).id): name for name in ("table", "floor", *self.names)}
         self.geom_names = [geoms.get(geom, "") for geom in range(model.ngeom)]
         self.pending = sorted(spec.events, key=lambda event: event.start)
@@ -155,7 +152,7 @@ class _Simulation:
                 continue
             last = self.last_touch.get((one, two))
             self.last_touch[one, two] = now
-            if last is not None and now - last <= _NEW_CONTACT_SECONDS:
+            if last is not None and now - last <= NEW_CONTACT_SECONDS:
                 continue
             normal = self.data.contact.frame[found.index(list(pair))][:3]  # from the first to the second
             if one not in self.pose:

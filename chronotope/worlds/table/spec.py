@@ -16,6 +16,7 @@ __all__ = [
     "DIRECTIONS",
     "EVENTS",
     "SOLIDS",
+    "STICK",
     "TABLES",
     "Actor",
     "Camera",
@@ -33,6 +34,8 @@ SOLIDS: dict[str, tuple[float, float, float]] = {
     "pyramid": (1.0, 1.0, 0.9),
     "brick": (1.0, 0.5, 0.4),
 }
+STICK = "stick"  # an upright tool of steel, which stands beside the solids and is none of those that are sampled
+EXTENTS = {**SOLIDS, STICK: (0.35, 0.35, 1.0)}
 TABLES = ("wooden", "grey", "white", "dark")
 CAMERAS = ("still", "orbit", "round")
 # Unit steps in x and y; in the first frame x points to the right and y away from the camera.
@@ -156,7 +159,7 @@ class TableSpec:
 
 def extent(actor: Actor) -> tuple[float, float, float]:
     """Return width, depth and height in metres, before rotation."""
-    wide, deep, tall = SOLIDS[actor.noun]
+    wide, deep, tall = EXTENTS[actor.noun]
     return wide * actor.size, deep * actor.size, tall * actor.size
 
 
@@ -176,8 +179,8 @@ def _check_actors(spec: TableSpec) -> None:
     if "table" in ids:
         raise UsageError("no actor may have the id 'table', which contacts use for the table itself")
     for actor in spec.actors:
-        if actor.noun not in SOLIDS:
-            raise UsageError(f"unknown solid '{actor.noun}'. {suggest(actor.noun, SOLIDS)}")
+        if actor.noun not in EXTENTS:
+            raise UsageError(f"unknown solid '{actor.noun}'. {suggest(actor.noun, EXTENTS)}")
         if actor.colour not in COLOURS:
             raise UsageError(f"{actor.id}: unknown colour '{actor.colour}'. {suggest(actor.colour, COLOURS)}")
         limits = {"size": (0.1, 1.5), "lift": (0.0, 3.0), "restitution": (0.15, 0.95)}

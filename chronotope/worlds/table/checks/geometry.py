@@ -24,6 +24,7 @@ from chronotope.worlds.table.spec import Actor, TableSpec, extent
 __all__ = [
     "ExpectedScene",
     "anchor_height",
+    "expected_scene",
     "height_at",
     "intersect_plane",
     "orbit_views",
@@ -54,7 +55,12 @@ class ExpectedScene:
 @functools.lru_cache(maxsize=1024)
 def truth_of(spec: TableSpec) -> ExpectedScene:
     """Simulate a spec and compute the visible part of each solid."""
-    trajectory, path = simulate(spec), views(spec)
+    return expected_scene(spec, simulate(spec))
+
+
+def expected_scene(spec: TableSpec, trajectory: Trajectory) -> ExpectedScene:
+    """Compute the visible part of each solid of a simulated spec."""
+    path = views(spec)
     shape = (spec.num_frames, len(spec.actors))
     whole, visible, centres = np.zeros(shape), np.zeros(shape), np.full((*shape, 2), np.nan)
     for t, view in enumerate(path):

@@ -29,7 +29,7 @@ from chronotope.worlds.table.checks.tracking import ColourTrack, TrackedScene, t
 from chronotope.worlds.table.materials import TABLE_COLOURS
 from chronotope.worlds.table.spec import TableSpec
 
-__all__ = ["check", "succeeds", "unsupported"]
+__all__ = ["check", "check_tracked", "succeeds", "unsupported"]
 
 MIN_SEEN_SHARE = 0.5  # of the frames in which the truth shows the actor
 MIN_FRAMES = 3  # frames with detections, of an actor that disappears or appears late
@@ -45,10 +45,10 @@ Predicates = Iterator[tuple[str, Callable[[], Outcome]]]
 
 def check(spec: TableSpec, frames: Frames) -> tuple[Check, ...]:
     """Check a video of a spec; the clip has the size and the number of frames of the spec."""
-    return _check_scene(track_solids(spec, frames))
+    return check_tracked(track_solids(spec, frames))
 
 
-def _check_scene(scene: TrackedScene) -> tuple[Check, ...]:
+def check_tracked(scene: TrackedScene) -> tuple[Check, ...]:
     """Check a video in which all solids have been tracked."""
     orbit = fit_orbit(scene)
     path = orbit.path if orbit else scene.truth.views

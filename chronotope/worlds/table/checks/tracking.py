@@ -99,8 +99,8 @@ def unsupported(spec: TableSpec) -> str | None:
     return None
 
 
-def track_solids(spec: TableSpec, frames: Frames) -> TrackedScene:
-    """Track all solids in a video of this spec.
+def track_solids(spec: TableSpec, frames: Frames, truth: ExpectedScene | None = None) -> TrackedScene:
+    """Track all solids in a video of this spec; `truth` is what it must show, if not the simulation of the spec.
 
     Raises UsageError if the spec cannot be judged or the frames do not have its size and length.
     """
@@ -113,7 +113,7 @@ def track_solids(spec: TableSpec, frames: Frames) -> TrackedScene:
         )
     colours = _colours_to_find(spec)
     labels = _labels(spec, colours, frames)
-    truth = truth_of(spec)
+    truth = truth or truth_of(spec)
     area = {actor.colour: truth.whole[:, i] for i, actor in enumerate(spec.actors)}
     found = {
         colour: _ColourPatches(labels == number, spec, colour, area.get(colour))

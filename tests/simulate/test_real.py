@@ -1,0 +1,144 @@
+"""A real environment on the play page: what the player saw and did is what is recorded, by a real server, too."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from websockets.sync.client import connect
+
+from chronotope.actions import SUFFIX, Actions, ActionSchema, read_actions
+from chronotope.config import from_dict
+from chronotope.errors import UsageError
+from chronotope.manifest import read_manifest
+from chronotope.media import video
+from chronotope.record.environment import opened
+from chronotope.record.recorder import Recording, recording
+from chronotope.simulate.real import RealWorld
+from chronotope.simulate.record import Start
+from chronotope.simulate.session import Session, recorded_model
+
+ENV = "tests.record.environments:Dot-discrete-v0"  # an episode has 10 steps
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def clips(folder: Path) -> list[tuple[np.ndarray, Actions]]:
+    schema = from_dict(ActionSchema, json.loads((folder / "dataset.json").read_text())["actions"])
+    found = []
+    for row in read_manifest(folder / "manifest.jsonl"):
+        film = folder / f"{row['key']}.mp4"
+        found.append((video.read(film).frames, read_actions(film.with_name(film.stem + SUFFIX), schema, row["frames"])))
+    return found
+
+
+def assert_same_as_again(folder: Path, episode: int = 0) -> None:
+    """The environment is played again with the recorded actions; their frames must be the recorded ones."""
+    with opened(ENV) as env:
+        for frames, actions in clips(folder):
+            for frame, values, known in zip(frames, actions.values, actions.known, strict=True):
+                shown = env.step(values)[0] if known else env.reset(episode)
+                episode += not known  # the seed of episode n of seed 0 is n
+                assert np.abs(shown.astype(int) - frame).mean() < 6  # compression
+
+
+def test_what_a_session_does_is_recorded(tmp_path: Path) -> None:
+    request = Recording(ENV, 16, policy="play", clip_frames=8)
+    with opened(ENV) as env, recording(tmp_path, request, env.schema, env.fps) as recorder:
+        world = RealWorld(env, recorder)
+        assert world.size == (48, 64) and world.fps == 10
+        session = Session(world, Start())
+        Session(world, Start(1))  # a page that is only opened
+        with pytest.raises(UsageError, match="another session has begun"):
+            session.advance()
+        session = Session(world, Start())
+        shown = [session.current.picture]
+        for action in (2, 2, 1, 2, 0, 2, 2, 2, 2, 2, 0):  # 10 steps, and the first frame of the next episode
+            session.act([action], session.frame)
+            shown.append(session.advance().picture)
+        assert not recorder.complete and recorder.held == 11
+        with pytest.raises(UsageError, match="does not go back"):
+            session.branch(3)
+        for _ in range(4):
+            session.act([2], session.frame)
+            session.advance()
+        assert recorder.complete
+        with pytest.raises(UsageError, match="the recording is complete: 16 frames"):
+            session.advance()
+    written = clips(tmp_path)
+    assert [len(frames) for frames, _ in written] == [8, 3, 5]
+    assert written[0][1].values[:, 0].tolist() == [0, 2, 2, 1, 2, 0, 2, 2]
+    assert [actions.known[0].item() for _, actions in written] == [False, True, False]
+    assert np.abs(np.concatenate([written[0][0], written[1][0]]).astype(int) - np.stack(shown[:11])).mean() < 6
+    assert_same_as_again(tmp_path)
+
+
+def test_words_and_records_are_not_for_an_environment(tmp_path: Path) -> None:
+    request = Recording(ENV, 4, policy="play")
+    with opened(ENV) as env, recording(tmp_path, request, env.schema, env.fps) as recorder:
+        world = RealWorld(env, recorder)
+        with pytest.raises(UsageError, match="leave words and pictures out"):
+            Session(world, Start(0, "a cow"))
+        with pytest.raises(UsageError, match="plays no record"):
+            recorded_model(world, Start().line(world))
+    assert not clips(tmp_path)
+
+
+class Page:
+    """One end of the socket, as the page is."""
+
+    def __init__(self, socket: Any) -> None:
+        self.socket = socket
+
+    def told(self) -> dict[str, Any]:
+        message: dict[str, Any] = json.loads(self.socket.recv(timeout=60))
+        return message
+
+    def frame(self) -> tuple[dict[str, Any], np.ndarray]:
+        data = self.socket.recv(timeout=60)
+        assert isinstance(data, bytes), data
+        size = int.from_bytes(data[:4], "big")
+        with Image.open(io.BytesIO(data[4 + size :])) as picture:
+            return json.loads(data[4 : 4 + size]), np.asarray(picture.convert("RGB"))
+
+    def send(self, **message: Any) -> None:
+        self.socket.send(json.dumps(message))
+
+
+@pytest.mark.e2e
+def test_a_server_ends_when_enough_is_recorded(tmp_path: Path) -> None:
+    """Keys go in, frames come out, and the folder holds the same, until it is full."""
+    out = tmp_path / "played"
+    command = [sys.executable, "-m", "chronotope", "record", ENV, "--policy", "play", "--steps", "8", "--port", "0"]
+    command += ["--out", str(out), "--caption", "a dot"]
+    surroundings = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, env=surroundings, text=True) as server:
+        assert server.stdout is not None
+        address = server.stdout.readline().strip()
+        with connect(address.replace("http", "ws") + "/play") as socket:
+            page = Page(socket)
+            hello = page.told()
+            assert (hello["width"], hello["height"], hello["goes_back"]) == (64, 48, False)
+            assert hello["model"] == {"environment": ENV}
+            page.send(type="start", seed=0)
+            assert page.told()["type"] == "started"
+            shown = [page.frame()[1]]
+            page.send(type="action", action=[2], frame=0, id=1, keep=True)
+            for _ in range(7):
+                header, picture = page.frame()
+                shown.append(picture)
+                page.send(type="seen", frame=header["frame"])
+        assert server.wait(timeout=60) == 0
+        assert server.stdout.read() == f"{out}\n"
+    ((frames, actions),) = clips(out)
+    assert actions.values[:, 0].tolist().count(2) >= 5
+    assert np.abs(frames.astype(int) - np.stack(shown)).mean() < 8  # both are compressed
+    assert_same_as_again(out)
+    assert json.loads((out / "dataset.json").read_text())["complete"] is True
