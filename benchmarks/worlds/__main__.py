@@ -15,12 +15,10 @@ map is shifted as in the real clip, by one cell or none.
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import json
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -35,6 +33,7 @@ from benchmarks.worlds.rows import Row, table
 from benchmarks.worlds.steps import counterfactuals, drift, from_true_pasts, in_sessions, latency
 from chronotope.geometry import Frames
 from chronotope.simulate.model import StepSettings, WorldModel
+from chronotope.storage import read_json, write_json
 
 SECTIONS = ("steps", "places", "collapse")
 GAME = "the game itself"
@@ -69,10 +68,8 @@ def draw_sheet(models: Mapping[str, Model], clips: Sequence[Clip], path: Path) -
     Image.fromarray(sheet.repeat(2, axis=0).repeat(2, axis=1)).save(path)
 
 
-def report(asked: argparse.Namespace) -> dict[str, Any]:
-    """Measure what is asked; return the rows and how they were made."""
-    world = WorldModel.load(asked.run, StepSettings(asked.steps, None, asked.history))
-    clips = read_clips(asked.clips, world.schema, asked.count, asked.frames)
+def measured(asked: argparse.Namespace, world: WorldModel, clips: Sequence[Clip]) -> Iterator[Row]:
+    """Yield the rows of what is asked, as they are measured."""
     truth = Truth(clips)
     learned: dict[str, Model] = {"the model": world}
     for path in asked.diamond:
@@ -84,29 +81,13 @@ def report(asked: argparse.Namespace) -> dict[str, Any]:
     if asked.sheet:
         draw_sheet(learned, clips[:4], asked.sheet)
     everything = {**learned, **rules, GAME: truth}
-    rows: list[Row] = []
     if "steps" in asked.only:
-        rows += steps(everything, truth, clips)
+        yield from (row for row in steps(everything, truth, clips) if row.unit != "1/s" or row.model in learned)
     if "places" in asked.only:
-        rows += places(everything, truth, clips)
+        yield from places(everything, truth, clips)
     if "collapse" in asked.only:
         for name, model in {**learned, GAME: truth}.items():
-            rows += hazard(name, model, clips, world.fps, asked.seeds, asked.minutes)
-    settings = {
-        "run": asked.run,
-        "clips": len(clips),
-        "frames": asked.frames,
-        "threads": torch.get_num_threads(),
-        "steps of the sampler": world.sampling.num_steps,
-    }
-    return {"settings": settings, "rows": [dataclasses.asdict(row) for row in rows]}
-
-
-def merged(before: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return earlier rows with those that were measured again in their places, and new ones behind."""
-    found = {(row["measure"], row["model"]): row for row in before}
-    found |= {(row["measure"], row["model"]): row for row in rows}
-    return list(found.values())
+            yield from hazard(name, model, clips, world.fps, asked.seeds, asked.minutes)
 
 
 def main() -> None:
@@ -125,12 +106,23 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path)
     asked = parser.parse_args()
     started = time.process_time()
-    found = report(asked)
-    if asked.json and asked.json.exists():
-        found["rows"] = merged(json.loads(asked.json.read_text())["rows"], found["rows"])
-    if asked.json:
-        asked.json.write_text(json.dumps(found, indent=1) + "\n")
-    print(table(Row(**row) for row in found["rows"]))
+    world = WorldModel.load(asked.run, StepSettings(asked.steps, None, asked.history))
+    clips = read_clips(asked.clips, world.schema, asked.count, asked.frames)
+    settings = {
+        "run": asked.run,
+        "clips": len(clips),
+        "frames": asked.frames,
+        "threads": torch.get_num_threads(),
+        "steps of the sampler": world.sampling.num_steps,
+    }
+    earlier = read_json(asked.json)["rows"] if asked.json and asked.json.exists() else []
+    found = {(row.measure, row.model): row for row in map(Row.read, earlier)}
+    for row in measured(asked, world, clips):
+        found[row.measure, row.model] = row
+        print(f"{row.model}: {row.measure}, {row.unit}: {row}", file=sys.stderr)
+        if asked.json:  # at once: a long measurement may be interrupted
+            write_json(asked.json, {"settings": settings, "rows": [each.plain() for each in found.values()]})
+    print(table(found.values()))
     print(f"\n{(time.process_time() - started) / 60:.1f} minutes of processor time")
 
 

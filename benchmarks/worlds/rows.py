@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,15 @@ class Row:
     high: float
     of: int
     unit: str  # "%" for shares, which are numbers from 0 to 1
+
+    def plain(self) -> dict[str, Any]:
+        """Return values as JSON has them: null where nothing could be measured."""
+        return {name: None if value != value else value for name, value in asdict(self).items()}
+
+    @staticmethod
+    def read(plain: Mapping[str, Any]) -> Row:
+        """Return a row from what `plain` returned."""
+        return Row(**{name: math.nan if value is None else value for name, value in plain.items()})
 
     def __str__(self) -> str:
         if math.isnan(self.value):

@@ -179,6 +179,7 @@ def test_rows_and_their_table() -> None:
         share("moves", "b", [], []),
     ]
     assert rows[0].low < 0.75 < rows[0].high and (rows[1].low, rows[1].high) == (1, 3)
+    assert [str(Row.read(row.plain())) for row in rows] == list(map(str, rows)) and rows[2].plain()["value"] is None
     lines = table(rows).splitlines()
     assert lines[2].startswith("| moves, % | 75 [") and lines[2].endswith("| - |")
     assert lines[3] == "| error, dB | 2.0 [1.0, 3.0] of 2 |  |"
