@@ -58,6 +58,14 @@ def results(name: str, shown: int | None = None) -> str:
     return "\n\n".join([*whole, *(folded(title, body.strip()) for title, body in titled[len(whole) :])])
 
 
+def worlds() -> str:
+    """How far the shipped world can be trusted, beside baselines and the game itself."""
+    from benchmarks.worlds.rows import Row, table
+
+    found = json.loads((ROOT / "benchmarks" / "worlds.json").read_text(encoding="utf-8"))
+    return table(map(Row.read, found["rows"]))
+
+
 def standard() -> str:
     """What the standard suite says of the shipped model: success, by kind of case, and how it fails."""
     found = ROOT / "benchmarks" / "standard.json"

@@ -89,7 +89,8 @@ def sample(
             watch(latents[0])
 
     network = Network(model, tokenizer, flow, geometry)
-    (filled,) = sample_together(network, (canvas,), sampling, (seed,), report, watch_first if watch else None, past)
+    pasts = (past,) if past else ()
+    (filled,) = sample_together(network, (canvas,), sampling, (seed,), report, watch_first if watch else None, pasts)
     return filled
 
 
@@ -101,20 +102,22 @@ def sample_together(
     seeds: Sequence[int],
     report: Callable[[int], None] = lambda step: None,
     watch: Callable[[Sequence[Tensor]], None] | None = None,
-    past: Past | None = None,
+    pasts: Sequence[Past] = (),
 ) -> list[Float[Tensor, "s c h w"]]:
     """Do as `sample` for canvases of equal slices and size, in one pass of the network a step.
 
     The latents are those that each canvas has alone: velocities of the first step, and of every other arrangement of
-    tokens, are compared with those of single passes. Raises `RoundingError` where a value differs. `past` is that of a
-    single canvas.
+    tokens, are compared with those of single passes. Raises `RoundingError` where a value differs. `pasts` are those of
+    the canvases, of equal length; none where they have none.
     """
-    starts = [_start(network, canvas, sampling, seed, past) for canvas, seed in zip(canvases, seeds, strict=True)]
+    of_each = pasts or (None,) * len(canvases)
+    starts = [_start(network, *one) for one in zip(canvases, (sampling,) * len(canvases), seeds, of_each, strict=True)]
     sizes = [len(one.noisy) for one in starts]
     times = schedule(sampling.num_steps, network.flow.shift)  # on the host, where the clock is read
     implied: list[Tensor] = []  # the clean latents of the last evaluation
-    together = _velocity(network, starts, sampling, times, past, implied if watch else None)
-    alone = [_velocity(network, [one], sampling, times, past, None) for one in starts] if len(starts) > 1 else []
+    together = _velocity(network, starts, sampling, times, pasts, implied if watch else None)
+    singles = zip(starts, of_each, strict=True) if len(starts) > 1 else ()
+    alone = [_velocity(network, [one], sampling, times, (past,) if past else (), None) for one, past in singles]
     compared: set[tuple[bool, int]] = set()
 
     def velocity(noisy: Tensor, clock: Tensor) -> Tensor:
@@ -174,7 +177,7 @@ def _velocity(
     starts: Sequence[_Start],
     sampling: Sampling,
     times: Tensor,
-    past: Past | None,
+    pasts: Sequence[Past],
     implied: list[Tensor] | None,
 ) -> Callable[[Tensor, Tensor], Tensor]:
     """Return the guided velocity of all tokens of canvases; it leaves in `implied` the clean latents that it implies.
@@ -193,7 +196,7 @@ def _velocity(
     def packed(guided: bool, rotation: int) -> tuple[PackedTokens, Tensor, tuple[int, ...], Tensor]:
         """Return the canvases (with guidance twice), the rest level of their rows, their order, their text."""
         samples = [
-            canvas_sample(tokenizer, geometry, one.canvas, one.noisy, *found, rotation, bool(past))
+            canvas_sample(tokenizer, geometry, one.canvas, one.noisy, *found, rotation, bool(pasts))
             for one, found in zip(starts, rows, strict=True)
         ]
         levels = [found for found, _ in rows]
@@ -211,8 +214,8 @@ def _velocity(
         pieces = (scales.scale_in * noisy).split(sizes)
         scaled = torch.cat([pieces[i % count] for i in arranged])
         row_level = at_rest + (batch.level - at_rest) * clock
-        pasts = ((past,) * len(arranged),) if past else ()
-        output = model(replace(batch, noisy=scaled, level=row_level), text, *pasts).float()
+        read = (tuple(pasts[i % count] for i in arranged),) if pasts else ()
+        output = model(replace(batch, noisy=scaled, level=row_level), text, *read).float()
         outputs = output.split([sizes[i % count] for i in arranged])
         place = [arranged.index(i) for i in range(len(arranged))]
         parts = [torch.cat([outputs[j] for j in place[k : k + count]]) for k in range(0, len(place), count)]

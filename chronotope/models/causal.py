@@ -123,7 +123,7 @@ class CausalSegments:
             self.kept.append((k, v))
         outputs, start = [], 0
         numbers = range(len(self.lengths))
-        for _, run in groupby(numbers, key=lambda i: (self.lengths[i], self.grids[i], id(self.pasts[i]))):
+        for _, run in groupby(numbers, key=lambda i: (self.lengths[i], self.grids[i], _length(self.pasts[i]))):
             members = list(run)
             stop = start + self.lengths[members[0]] * len(members)
             parts = [x[start:stop].unflatten(0, (len(members), -1)).transpose(1, 2) for x in (q, k, v)]
@@ -142,9 +142,10 @@ class CausalSegments:
         outputs = [F.scaled_dot_product_attention(q[:, :, :num_text], text_k, text_v)] if num_text else []
         q, k, v = (x[:, :, num_text:] for x in (q, k, v))
         if past is not None:
-            text_k, text_v = (_for_all(x, len(members)) for x in past.text[self.layer])
+            pasts = [one for one in (self.pasts[i] for i in members) if one is not None]
+            text_k, text_v = (_for_all(x) for x in zip(*(one.text[self.layer] for one in pasts), strict=True))
             if past.slices:
-                before = (_for_all(x, len(members)) for x in past.joined[self.layer])
+                before = (_for_all(x) for x in zip(*(one.joined[self.layer] for one in pasts), strict=True))
                 k, v = (torch.cat(pair, dim=2) for pair in zip(before, (k, v), strict=True))
             num_past = len(past.slices)
         cosines, sines = (torch.stack([self.angles[i][part] for i in members]).to(k.dtype) for part in (0, 1))
@@ -192,5 +193,13 @@ def _as_many(x: Float[Tensor, "b heads n k"], count: int) -> Float[Tensor, "b s 
     return x[:, None].expand(-1, count, -1, -1, -1)
 
 
-def _for_all(x: Float[Tensor, "n heads k"], count: int) -> Float[Tensor, "b heads n k"]:
-    return x.transpose(0, 1).expand(count, -1, -1, -1)
+def _length(past: Past | None) -> tuple[int, int] | None:
+    """Return the numbers of slices and of text tokens of a past; samples in which they are equal run together."""
+    return None if past is None else (len(past.slices), len(past.text[0][0]) if past.text else 0)
+
+
+def _for_all(parts: Sequence[Float[Tensor, "n heads k"]]) -> Float[Tensor, "b heads n k"]:
+    """Return what each sample reads of its past; it is not copied where all share one."""
+    if all(part is parts[0] for part in parts):
+        return parts[0].transpose(0, 1).expand(len(parts), -1, -1, -1)
+    return torch.stack(list(parts)).transpose(1, 2)

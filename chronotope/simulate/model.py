@@ -23,7 +23,7 @@ from chronotope.flow.guidance import Guidance
 from chronotope.flow.path import FlowConfig
 from chronotope.generate.canvas import Canvas
 from chronotope.generate.pipeline import Generator
-from chronotope.generate.sampler import Sampling, keep, sample
+from chronotope.generate.sampler import Network, Sampling, keep, sample, sample_together
 from chronotope.generate.stored.load import own_settings
 from chronotope.geometry import Frames, Geometry, Picture, Slice
 from chronotope.media.picture import resize
@@ -155,15 +155,32 @@ class WorldModel:
         return state, self._decode(state, None)[0]
 
     @own_settings()
-    def step(self, state: WorldState, actions: Shaped[np.ndarray, "t d"]) -> tuple[WorldState, Frames]:
-        """Return the next state and its frames, one for each of the actions; raise UsageError for other actions."""
-        values = self._values(actions)
+    def step_together(
+        self, states: Sequence[WorldState], actions: Sequence[Shaped[np.ndarray, "t d"]]
+    ) -> list[tuple[WorldState, Frames]]:
+        """Do as `step` for sessions of one size that are equally old, in one pass of the network a sampler step."""
+        values = [self._values(each) for each in actions]
+        canvases = [self._next(state, each) for state, each in zip(states, values, strict=True)]
+        states = [replace(state, past=replace(state.past)) for state in states]  # as in `step`
+        seeds, pasts = [state.step_seed for state in states], [state.past for state in states]
+        made = sample_together(Network(*self._networks()), canvases, self.sampling, seeds, pasts=pasts)
+        after = [self._after(state, new[-1:], each) for state, new, each in zip(states, made, values, strict=True)]
+        return [(new, self._decode(new, old.latents[-1])) for new, old in zip(after, states, strict=True)]
+
+    def _next(self, state: WorldState, values: Float[Tensor, "1 a"]) -> Canvas:
+        """Return the canvas of a step: the slices that are kept, and one that is unknown."""
         known = len(state.latents)
         canvas = self._canvas(self._slices(state.slices - known, known + 1), state.height, state.width, state.prompt)
         level = canvas.level.clone()
         level[:known] = 0
         latents = torch.cat([state.latents, torch.zeros_like(state.latents[:1])])
-        canvas = replace(canvas, known=latents, level=level, actions=torch.cat([state.actions, values]))
+        return replace(canvas, known=latents, level=level, actions=torch.cat([state.actions, values]))
+
+    @own_settings()
+    def step(self, state: WorldState, actions: Shaped[np.ndarray, "t d"]) -> tuple[WorldState, Frames]:
+        """Return the next state and its frames, one for each of the actions; raise UsageError for other actions."""
+        values = self._values(actions)
+        canvas = self._next(state, values)
         # a copy of the past joins its keys for this step alone: states that are kept hold each slice once
         state = replace(state, past=replace(state.past))
         new = sample(*self._networks(), canvas, self.sampling, state.step_seed, past=state.past)[-1:]

@@ -23,7 +23,7 @@ from chronotope.worlds.case import Case, SuiteItem, TaskInputs, basic_strata
 from chronotope.worlds.check import Check
 from chronotope.worlds.facts import Fact
 from chronotope.worlds.observe.sightings import Observer, Step
-from chronotope.worlds.playable import Playable
+from chronotope.worlds.playable import Playable, Sight
 from chronotope.worlds.splits import Split, spec_key, split_of
 
 __all__ = ["Inject", "Rendered", "World"]
@@ -110,6 +110,10 @@ class World(ABC):
     def start(self, spec: Any) -> Playable:
         """Start a game at the first frame of a spec; raise UsageError where the world is not played."""
         raise UsageError(f"the world '{self.name}' is not played: it has no actions")
+
+    def sight(self, frames: Frames) -> Sight:
+        """Return what frames show, whoever made them; raise UsageError where the world has no grid of cells."""
+        raise UsageError(f"the world '{self.name}' has no grid of cells that could be read")
 
     # Evaluation
 

@@ -121,3 +121,15 @@ def test_a_model_without_actions_is_refused() -> None:
     with pytest.raises(UsageError, match="history"):
         StepSettings(history=1.0)
     assert replace(WALK, neutral=()).dims == 1
+
+
+def test_sessions_that_are_stepped_together_have_the_frames_of_each_alone(world: WorldModel) -> None:
+    states = [world.begin(seed, text, PICTURE)[0] for seed, text in ((1, ""), (2, ""), (3, "a cow"))]
+    alone = list(states)
+    for t in range(4):
+        actions = [np.array([[(t + number) % 3]]) for number in range(3)]
+        together = world.step_together(states, actions)
+        single = [world.step(state, each) for state, each in zip(alone, actions, strict=True)]
+        for (_, made), (_, expected) in zip(together, single, strict=True):
+            assert np.array_equal(made, expected)
+        states, alone = [state for state, _ in together], [state for state, _ in single]

@@ -21,6 +21,7 @@ from chronotope.worlds.check import Check
 from chronotope.worlds.crafter import captions as wording
 from chronotope.worlds.crafter import suite
 from chronotope.worlds.crafter.checks.judge import judge
+from chronotope.worlds.crafter.checks.sight import sight
 from chronotope.worlds.crafter.deeds import deeds
 from chronotope.worlds.crafter.draw import draw
 from chronotope.worlds.crafter.faults import FAULTS, controls, inject
@@ -30,7 +31,7 @@ from chronotope.worlds.crafter.scene import ACHIEVEMENTS, ACTIONS, ITEMS, MATERI
 from chronotope.worlds.crafter.simulate import Episode, begin, scene_of, simulate, step_of
 from chronotope.worlds.crafter.spec import POLICIES, CrafterSpec
 from chronotope.worlds.facts import Fact
-from chronotope.worlds.playable import Moment, Playable
+from chronotope.worlds.playable import Moment, Playable, Sight
 from chronotope.worlds.splits import Split
 from chronotope.worlds.world import Inject, Rendered, World
 
@@ -100,6 +101,10 @@ class Crafter(World):
     def start(self, spec: CrafterSpec) -> CrafterGame:
         """Start a game at the first frame of a spec."""
         return CrafterGame(spec)
+
+    def sight(self, frames: Frames) -> Sight:
+        """Return what frames of Crafter show, in light that is found in them."""
+        return sight(frames)
 
     def strata(self, case: Case) -> dict[str, str]:
         """Return the levels by which rates are reported."""

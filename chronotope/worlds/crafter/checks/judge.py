@@ -18,7 +18,7 @@ from chronotope.worlds.crafter.spec import CrafterSpec
 from chronotope.worlds.language import OPPOSITE
 from chronotope.worlds.persistence import first_run
 
-__all__ = ["judge"]
+__all__ = ["caused", "judge"]
 
 SHARP = 0.5  # of the steepness of the true clip's edges
 STEEP = 99  # percentile of the differences of neighbouring pixels that counts as the edges
@@ -191,12 +191,13 @@ _GATHERABLE = tuple(material(what) for _, what in GATHERED.values() if what in M
 
 def _causeless(scenes: Scenes) -> Outcome:
     """Return the first frame at which something is gathered that the player did not face."""
-    for t in range(1, len(scenes)):
-        cell = faced(scenes, t - 1)
-        shown = MATERIALS[scenes.materials[t - 1][cell]] if cell is not None else ""
-        for item, (_, what) in GATHERED.items():
-            grown = int(scenes.inventory[t, ITEMS.index(item)]) - int(scenes.inventory[t - 1, ITEMS.index(item)])
-            source = "grass" if item == "sapling" else what
-            if grown > 0 and shown != source:
-                return "CAU-ORD", t
-    return None
+    return next((("CAU-ORD", t) for t in range(1, len(scenes)) if not all(caused(scenes, t).values())), None)
+
+
+def caused(scenes: Scenes, t: int) -> dict[str, bool]:
+    """Return the items of which something was gathered in frame t, and whether the player faced what it comes from."""
+    cell = faced(scenes, t - 1)
+    shown = MATERIALS[scenes.materials[t - 1][cell]] if cell is not None else ""
+    grown = scenes.inventory[t].astype(int) - scenes.inventory[t - 1]
+    sources = {item: "grass" if item == "sapling" else what for item, (_, what) in GATHERED.items()}
+    return {item: shown == source for item, source in sources.items() if grown[ITEMS.index(item)] > 0}

@@ -7,6 +7,8 @@ true clip is read without error; a generated one as far as its cells resemble Cr
 from __future__ import annotations
 
 import functools
+import itertools
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +21,7 @@ from chronotope.worlds.crafter.scene import ITEMS, MATERIALS, PLAYERS, THINGS, W
 from chronotope.worlds.crafter.simulate import simulate
 from chronotope.worlds.crafter.spec import CrafterSpec, View
 
-__all__ = ["Reading", "read"]
+__all__ = ["MapReading", "Reading", "read", "read_map", "reading_of"]
 
 SHIFTS = ((0, 0), (0, -1), (0, 1), (-1, 0), (1, 0))  # rows and columns by which the player may move in a frame
 # Shares of cells that keep their material: below the first no step of one cell explains a frame, and above the second a
@@ -45,13 +47,13 @@ class Reading:
     """What a video shows: scenes, and positions of the player from its first one, column and row.
 
     `jumps[t]` tells that the view scrolled by more than one cell to frame t. `residual` is the mean difference of the
-    pixels from the textures that were read, in levels of 255, by frame.
+    pixels of each cell from the texture that was read, in levels of 255.
     """
 
     scenes: Scenes
     positions: Int[np.ndarray, "t 2"]
     jumps: Bool[np.ndarray, " t"]
-    residual: Float[np.ndarray, " t"]
+    residual: Float[np.ndarray, "t rows columns"]
 
     @property
     def player_seen(self) -> Bool[np.ndarray, " t"]:
@@ -63,27 +65,43 @@ class Reading:
 PLAYER_NUMBERS = [thing(name) for name in PLAYERS]
 
 
+@dataclass(frozen=True)
+class MapReading:
+    """What the map of one frame shows: the number of the possible pair in each cell, its residual, and the light."""
+
+    labels: Int[np.ndarray, "rows columns"]
+    residual: Float[np.ndarray, "rows columns"]
+    daylight: float
+    asleep: bool
+
+
 def read(spec: CrafterSpec, frames: Frames) -> Reading:
     """Read a video of the size and length of a spec, in the light of its hours."""
     view, light = spec.view, simulate(spec).scenes.daylight
-    found = [_read_map(frame, view, float(daylight)) for frame, daylight in zip(frames, light, strict=True)]
-    labels, asleep, residual = (np.array(part) for part in zip(*found, strict=True))
+    found = [read_map(frame, view, (float(daylight),)) for frame, daylight in zip(frames, light, strict=True)]
+    return reading_of(frames, view, found)
+
+
+def reading_of(frames: Frames, view: View, found: Sequence[MapReading]) -> Reading:
+    """Return the reading of a video from that of the map in each of its frames."""
+    labels = POSSIBLE[np.array([one.labels for one in found])]
     scenes = Scenes(
-        POSSIBLE[labels][..., 0].astype(np.uint8),
-        POSSIBLE[labels][..., 1].astype(np.uint8),
+        labels[..., 0].astype(np.uint8),
+        labels[..., 1].astype(np.uint8),
         _read_items(frames, view),
-        light,
-        asleep,
+        np.array([one.daylight for one in found]),
+        np.array([one.asleep for one in found]),
         np.zeros((len(frames), 2), int),
     )
-    return Reading(scenes, *_track(scenes), residual)
+    return Reading(scenes, *_track(scenes), np.array([one.residual for one in found]))
 
 
-def _read_map(frame: UInt8[np.ndarray, "h w 3"], view: View, daylight: float) -> tuple[np.ndarray, bool, float]:
-    """Return the number of the possible pair in each cell, whether the player sleeps, and the residual."""
-    best: tuple[float, np.ndarray, bool] | None = None
+def read_map(frame: UInt8[np.ndarray, "h w 3"], view: View, lights: Iterable[float]) -> MapReading:
+    """Read the map of a frame in that of the lights in which the textures explain it best, awake or asleep."""
+    best: MapReading | None = None
     cells = _cells(frame, view)
-    for asleep in (False, True):
+    grid = view.rows, view.columns
+    for daylight, asleep in itertools.product(lights, (False, True)):
         tiles = _templates(view, round(daylight, 3), asleep)
         # The squared distance without the square of the cell itself, which is the same for all templates.
         if tiles.ndim == 2:
@@ -92,12 +110,11 @@ def _read_map(frame: UInt8[np.ndarray, "h w 3"], view: View, daylight: float) ->
             distance = (tiles**2).sum(2) - 2 * np.einsum("np,nkp->nk", cells, tiles)
         labels = distance.argmin(1)
         shown = tiles[labels] if tiles.ndim == 2 else tiles[np.arange(len(labels)), labels]
-        residual = float(np.abs(shown - cells).mean())
-        if best is None or residual < best[0]:
-            best = residual, labels.reshape(view.rows, view.columns), asleep
+        residual = np.abs(shown - cells).mean(1)
+        if best is None or residual.mean() < best.residual.mean():
+            best = MapReading(labels.reshape(grid), residual.reshape(grid), daylight, asleep)
     assert best is not None
-    residual, labels, asleep = best
-    return labels, asleep, residual
+    return best
 
 
 def _cells(frame: UInt8[np.ndarray, "h w 3"], view: View) -> Float[np.ndarray, "cells pixels"]:

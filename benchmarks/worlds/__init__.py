@@ -1,0 +1,1 @@
+"""How far a trained world can be trusted, beside baselines and beside a world that is trained in pixels."""
