@@ -23,7 +23,7 @@ from chronotope.safety.watermark import PACKAGE_KEY, Detection, Detector, detect
 from tests.cli.models import answer, run
 from tests.safety.test_deliver import ORIGIN, frames
 
-FLIPPED = 12  # bytes anywhere in a file; as many at its beginning
+FLIPPED = 60  # files
 
 
 @pytest.fixture(scope="module")
@@ -47,17 +47,14 @@ def judge(path: Path) -> Verification:
     return verify(path, search=False)
 
 
-@pytest.mark.parametrize("flipped", [FLIPPED, pytest.param(60, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", ["one.mp4", "one.webm", "one.png"])
-def test_no_byte_can_be_changed(
-    made: Path, name: str, flipped: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_byte_can_be_changed(made: Path, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """C2PA alone leaves padding open; the sidecar does not. The mark plays no part in it, so it is not looked for."""
     monkeypatch.setattr(module, "_find_mark", lambda path, search: (None, []))
     path = copied(made, name, tmp_path)
     assert judge(path).verdict == "authentic"
     content, rng = path.read_bytes(), random.Random(name)
-    for place in (*rng.sample(range(60), flipped), *(rng.randrange(len(content)) for _ in range(flipped))):
+    for place in (*range(40), *(rng.randrange(len(content)) for _ in range(FLIPPED))):
         changed = bytearray(content)
         changed[place] ^= 1 << rng.randrange(8)
         path.write_bytes(changed)
