@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import atexit
+import collections
+import functools
 import gc
+import inspect
 import os
 import random
 import re
@@ -41,10 +44,34 @@ def states_shapes(found: Any) -> bool:
     return any(getattr(names.get(word), "__module__", "").startswith("jaxtyping") for word in words)
 
 
+CHECKED_CALLS = 50  # of a function in a test
+calls: collections.Counter[int] = collections.Counter()  # by the number of the function, since the test began
+
+
+def checked_at_first(function: Any, checked: Any) -> Any:
+    """Check the first calls of a function in each test; a long training would repeat the check of the same shapes."""
+
+    @functools.wraps(function)
+    def call(*arguments: Any, **named: Any) -> Any:
+        if torch.compiler.is_compiling():
+            return function(*arguments, **named)
+        calls[number] += 1
+        return (checked if calls[number] <= CHECKED_CALLS else function)(*arguments, **named)
+
+    number = id(call)
+    return call
+
+
 def jaxtyped_where_shapes_are(typechecker: Any) -> Callable[[Any], Any]:
     """Check the calls of functions whose signatures state shapes, and leave the others as fast as they are."""
     check = jaxtyped(typechecker=typechecker)
-    return lambda found: check(found) if states_shapes(found) else found
+
+    def decorate(found: Any) -> Any:
+        if not states_shapes(found):
+            return found
+        return checked_at_first(found, check(found)) if inspect.isfunction(found) else check(found)
+
+    return decorate
 
 
 jaxtyping.jaxtyped = jaxtyped_where_shapes_are  # what the hook puts before every function and class
@@ -86,7 +113,8 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(autouse=True)
 def seeded() -> None:
-    """Every test starts from the same random state, whatever ran before it."""
+    """Every test starts from the same random state, whatever ran before it, and with the check of shapes."""
+    calls.clear()
     random.seed(0)
     numpy.random.seed(0)
     torch.manual_seed(0)

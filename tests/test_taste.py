@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -50,6 +50,11 @@ class Source:
     def tree(self) -> ast.Module:
         return ast.parse(self.text)
 
+    @functools.cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """Every node of the tree, which many rules look through."""
+        return tuple(ast.walk(self.tree))
+
     @property
     def in_package(self) -> bool:
         return self.path.parts[0] == "chronotope"
@@ -67,7 +72,7 @@ def short_files(source: Source) -> Iterator[str]:
 
 def short_functions(source: Source) -> Iterator[str]:
     """No function over 80 lines; the `train_...` of a training script, which is setup and one loop, may have 100."""
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             is_script = node.name.startswith("train_") and source.path.is_relative_to("chronotope/train")
             lines, limit = node.end_lineno - node.lineno + 1, 100 if is_script else 80
@@ -84,9 +89,9 @@ def shallow_paths(source: Source) -> Iterator[str]:
             yield f"'{part}' says nothing about what is inside"
 
 
-def bound_names(tree: ast.Module) -> Iterator[tuple[int, str]]:
+def bound_names(nodes: Iterable[ast.AST]) -> Iterator[tuple[int, str]]:
     """The names that this file binds, with their lines; names that it only uses are bound elsewhere."""
-    for node in ast.walk(tree):
+    for node in nodes:
         match node:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
                 yield node.lineno, name
@@ -101,14 +106,14 @@ def bound_names(tree: ast.Module) -> Iterator[tuple[int, str]]:
 def vocabulary(source: Source) -> Iterator[str]:
     """The words of the design: clean, not x0; autoencoder, not vae. No private words in the package."""
     banned = BANNED_WORDS | PRIVATE_WORDS if source.in_package else BANNED_WORDS
-    for line, name in bound_names(source.tree):
+    for line, name in bound_names(source.nodes):
         words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower().split("_")
         for word in banned & set(words):
             yield f"line {line}: '{name}' uses the banned word '{word}'"
 
 
-def imported(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    for node in ast.walk(tree):
+def imported(nodes: Iterable[ast.AST]) -> Iterator[tuple[int, str]]:
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -118,25 +123,23 @@ def imported(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 def no_pickled_arrays(source: Source) -> Iterator[str]:
     """Numpy reads and writes no pickles, because loading one runs the code in it. Ruff bans the modules for pickles."""
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
             if not (isinstance(node.value, ast.Constant) and node.value.value is False):
                 yield f"line {node.value.lineno}: allow_pickle"
 
 
-def docstrings(tree: ast.Module) -> set[int]:
+def docstrings(nodes: Iterable[ast.AST]) -> set[int]:
     """The ids of constant nodes that are statements of their own."""
-    return {
-        id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-    }
+    return {id(node.value) for node in nodes if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)}
 
 
 def no_network_hosts(source: Source) -> Iterator[str]:
     """The program connects to no host: addresses belong in docstrings and comments, as citations."""
     if not source.in_package:
         return
-    spared = docstrings(source.tree)
-    for node in ast.walk(source.tree):
+    spared = docstrings(source.nodes)
+    for node in source.nodes:
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in spared:
             for host in re.findall(r"\b(?:https?|wss?|ftp)://(\[[^\]]*\]|[^/:\s\"'<>]+)", node.value):
                 if host not in LOCAL_HOSTS | NAMESPACES:
@@ -147,10 +150,10 @@ def undistributed(source: Source) -> Iterator[str]:
     """models and flow do not use torch.distributed: parallelism is applied from outside."""
     if source.path.parts[:2] not in {("chronotope", "models"), ("chronotope", "flow")}:
         return
-    for line, name in imported(source.tree):
+    for line, name in imported(source.nodes):
         if (name + ".").startswith("torch.distributed."):
             yield f"line {line}: imports {name}"
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         match node:
             case ast.Attribute(value=ast.Name(id="torch"), attr="distributed"):
                 yield f"line {node.lineno}: uses torch.distributed"
@@ -362,7 +365,7 @@ def test_scripts_import_names_that_exist() -> None:
     names = []
     for source in sources():
         if source.path.parts[0] in ("runs", "tools", "docs", "benchmarks"):
-            for node in ast.walk(source.tree):
+            for node in source.nodes:
                 if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in FOLDERS:
                     names += [(str(source.path), node.module, alias.name) for alias in node.names]
     assert any(path.startswith("runs") for path, _, _ in names)

@@ -27,6 +27,15 @@ def selected(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of the first videos of the same cases, so that the lists are alike."""
+    out = tmp_path_factory.mktemp("other") / "first"
+    result = run(*words(out))
+    assert result.exit_code == 0, result.output
+    return out
+
+
 @pytest.fixture
 def copied(selected: Path, tmp_path: Path) -> Path:
     shutil.copytree(selected, tmp_path / "copied")
@@ -64,9 +73,7 @@ def test_exchanged_sidecars_are_found(copied: Path) -> None:
     assert looked.stderr.count("tells of another video than") == 2
 
 
-def test_the_page_of_another_report_is_found(copied: Path, selected: Path, tmp_path: Path) -> None:
-    other = tmp_path / "other"
-    assert run(*words(other)).exit_code == 0  # of the same cases, so that the lists are alike
+def test_the_page_of_another_report_is_found(copied: Path, other: Path) -> None:
     shutil.copy(other / "index.html", copied / "index.html")
     looked = run("check", copied)
     assert looked.exit_code == 1 and "index.html is the page of another report" in looked.stderr
@@ -83,9 +90,8 @@ def test_the_page_of_another_report_is_found(copied: Path, selected: Path, tmp_p
     assert "nothing is wrong" in run("check", copied).stdout
 
 
-def test_numbers_of_selected_videos_say_so(selected: Path, copied: Path, tmp_path: Path) -> None:
-    other = tmp_path / "first"
-    assert run(*words(other)).exit_code == 0
+def test_numbers_of_selected_videos_say_so(selected: Path, copied: Path, other: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(other, tmp_path / "first"))  # measurements are added to it
     chosen = Ledger(selected / "ledger.jsonl").rows[0]["selection"]
     said = f"note: the videos of {selected} were selected: {chosen}"
     compared = run("compare", selected, other)

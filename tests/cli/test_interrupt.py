@@ -89,7 +89,7 @@ def test_ctrl_c_leaves_a_complete_video_of_the_finished_frames(start: Start, mod
     assert f"stopped {sidecar['stopped']}" in stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
 def test_no_video_is_started_after_a_stop(start: Start, model: Path, tmp_path: Path, number: int) -> None:
     process = begin(start, model, tmp_path, "--count", 3)
     process.send_signal(number)

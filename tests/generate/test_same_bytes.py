@@ -78,7 +78,7 @@ def default(set_to: Callable[[Any], None], value: Any, before: Any) -> Iterator[
         set_to(before)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.slow)])
 def test_frames_do_not_depend_on_the_defaults_that_the_caller_chose(precision: Any) -> None:
     """Nor on the number of threads, where it does not divide the values of a layer; the defaults stay the caller's."""
     request = Request(read_prompts("a red ball"), height=64, width=96, num_frames=17, num_steps=1)

@@ -59,6 +59,25 @@ def test_a_child_is_reused(clip: Path) -> None:
     assert set(running()) == before
 
 
+def test_a_child_is_replaced_for_what_it_needed_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child that once needed much memory is replaced; that its parent needs as much is no reason."""
+    for name, size in (("small", 30), ("large", 5000)):
+        Image.new("RGB", (size, size)).save(tmp_path / f"{name}.png", compress_level=1)
+    little = "; import chronotope.media.child as child; child.RETIRE_BYTES = 2**27; serve"
+    monkeypatch.setattr(pool, "START", pool.START.replace("; serve", little))
+    needed_by_parent = np.ones(2**27, np.uint8)
+    pool._end_all()
+    pool._idle.clear()
+    served = []
+    for name in ("small", "small", "large", "small"):
+        video.read_image(tmp_path / f"{name}.png")
+        served.append(running())
+    assert needed_by_parent.all()
+    assert served[0] == served[1] != served[3]
+    pool._end_all()
+    pool._idle.clear()
+
+
 def test_a_dead_child_is_replaced(clip: Path) -> None:
     """A child that somebody killed while it waited is replaced without a word."""
     video.read(clip)

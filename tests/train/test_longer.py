@@ -72,7 +72,7 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-@pytest.mark.parametrize("first", [4, 600])  # in the midst of the training, or at its end
+@pytest.mark.parametrize("first", [pytest.param(4, marks=pytest.mark.slow), 600])  # in the midst, or at the end
 def test_a_frozen_encoder_is_never_trained_again(
     clips: Path, tmp_path: Path, first: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -92,7 +92,10 @@ def test_a_frozen_encoder_is_never_trained_again(
     assert float(after["decoder.trained_noise"]) > 0
 
 
-@pytest.mark.parametrize("asked", [1, 3, 5])  # before the checkpoint, at it, after it
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize("asked", [pytest.param(1, marks=SLOW), 3, pytest.param(5, marks=SLOW)])  # the checkpoint: 3
 def test_the_step_of_freezing_may_be_changed_until_it_is_done(clips: Path, tmp_path: Path, asked: int) -> None:
     out = tmp_path / "autoencoder"
     steps = iter([False, False, True])

@@ -87,17 +87,20 @@ def after(calls, then):
     dit.flow_loss = lambda *arguments: loss(*arguments) * (then() if next(count) == calls and rank == 1 else 1.0)
     return loss
 
+if sys.argv[2] == "otherwise":
+    train("weighted/two", data=("latents", "others"), weights={WEIGHTS})
+    train("passes", "train.pass_tokens=40", "train.recompute=true")
+    if (folder / "bert").exists():
+        about = ["model.text_width=32", "model.max_text_tokens=20", f"text_encoder=hf:{{folder / 'bert'}}"]
+        train("texts/two", *about)
+    leave()
+    end_process(0)
 done = folder / "done"
 if not done.exists():
     train("two", heldout=[folder / "latents"])
     train("parts", stop=3)
     train("parts")
     train("around", stop=2)
-    train("weighted/two", data=("latents", "others"), weights={WEIGHTS})
-    train("passes", "train.pass_tokens=40", "train.recompute=true")
-    if (folder / "bert").exists():
-        about = ["model.text_width=32", "model.max_text_tokens=20", f"text_encoder=hf:{{folder / 'bert'}}"]
-        train("texts/two", *about)
     try:
         train("two", "model.width=64", "model.head_dim=32")
     except UsageError as problem:
@@ -138,20 +141,32 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """Train once in one process, and in many ways in two, of which one is killed and started again by torchrun."""
     folder = tmp_path_factory.mktemp("trained")
     write_latents(folder / "latents")
-    write_latents(folder / "others")
-    if importlib.util.find_spec("transformers"):
-        save_bert(folder / "bert")
     train_dit(CONFIG, [folder / "latents"], folder / "one", quiet=True, heldout=[folder / "latents"])
     polls = itertools.count(1)
     train_dit(CONFIG, [folder / "latents"], folder / "around", quiet=True, stopping=lambda: next(polls) == 1)
+    return Trained(folder, in_two_processes(folder, "first"))
+
+
+@pytest.fixture(scope="module")
+def trained_otherwise(trained: Trained) -> Trained:
+    """In the same folder, two processes with weights of clips, with steps in parts, and with a text encoder."""
+    folder = trained.folder
+    write_latents(folder / "others")
+    if importlib.util.find_spec("transformers"):
+        save_bert(folder / "bert")
+    return Trained(folder, in_two_processes(folder, "otherwise"))
+
+
+def in_two_processes(folder: Path, part: str) -> str:
+    """Run a part of the script in two processes, and return what they wrote to the terminal."""
     script = folder / "script.py"
     script.write_text(SCRIPT)
     launcher = "-m torch.distributed.run --nproc-per-node 2 --standalone --max-restarts 1".split()
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    command = [sys.executable, *launcher, str(script), str(folder)]
+    command = [sys.executable, *launcher, str(script), str(folder), part]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
-    return Trained(folder, done.stdout)
+    return done.stdout
 
 
 def write_latents(folder):
@@ -195,11 +210,14 @@ def test_two_processes_equal_one(trained):
         assert theirs == pytest.approx(ours, rel=1e-4)
 
 
-def test_a_step_in_parts_equals_a_step_at_once(trained):
-    assert_close(trained.folder / "one", trained.folder / "passes")
+@pytest.mark.slow  # test_passes.py has it in one process
+def test_a_step_in_parts_equals_a_step_at_once(trained_otherwise):
+    assert_close(trained_otherwise.folder / "one", trained_otherwise.folder / "passes")
 
 
-def test_two_processes_show_weighted_clips_as_one_does(trained):
+@pytest.mark.slow  # test_order.py draws the same clips for any number of processes
+def test_two_processes_show_weighted_clips_as_one_does(trained_otherwise):
+    trained = trained_otherwise
     runs = trained.folder / "weighted" / "one", trained.folder / "weighted" / "two"
     train_dit(CONFIG, [trained.folder / name for name in ("latents", "others")], runs[0], quiet=True, weights=WEIGHTS)
     assert_close(*runs)
@@ -262,9 +280,10 @@ def test_half_a_checkpoint_is_left_out_and_another_model_is_refused(trained, tmp
     assert not (newest / "state").exists()  # one process has written it again
 
 
-def test_two_processes_share_the_captions_of_a_text_encoder(trained):
+@pytest.mark.slow  # cli/test_text_encoder.py trains with one in one process
+def test_two_processes_share_the_captions_of_a_text_encoder(trained_otherwise):
     pytest.importorskip("transformers")
-    folder = trained.folder
+    folder = trained_otherwise.folder
     encoder = ["model.text_width=32", "model.max_text_tokens=20", f"text_encoder=hf:{folder / 'bert'}"]
     train_dit(override(DiTRun(), [*SETTINGS, *encoder]), [folder / "latents"], folder / "alone" / "one", quiet=True)
     runs = folder / "alone" / "one", folder / "texts" / "two"

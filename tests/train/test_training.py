@@ -320,7 +320,7 @@ def test_pixel_sensitivity_of_a_linear_decoder():
     torch.testing.assert_close(found, columns.square().mean(dim=1).sqrt(), rtol=0.03, atol=0.0)
 
 
-@pytest.mark.parametrize("emphasis", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("emphasis", [0.5, *(pytest.param(share, marks=pytest.mark.slow) for share in (0.0, 1.0))])
 def test_calibrated_latents_have_mean_square_one_and_the_chosen_emphasis(clips, emphasis):
     torch.manual_seed(0)
     model = Autoencoder(AUTOENCODER.model)

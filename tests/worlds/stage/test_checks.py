@@ -39,9 +39,9 @@ def test_every_class_but_the_systems_own_can_be_planted() -> None:
 
 
 def test_true_clips_pass() -> None:
-    found = [one for spec in specs()[:24] for one in check(load_detector(), spec, render(spec).frames)]
+    found = [one for spec in specs()[:16] for one in check(load_detector(), spec, render(spec).frames)]
     rate = Rate(sum(one.holds for one in found), len(found))
-    assert rate.trials > 250 and rate.share >= BARS["truth"], [one for one in found if not one.holds]
+    assert rate.trials > 160 and rate.share >= BARS["truth"], [one for one in found if not one.holds]
 
 
 @pytest.mark.parametrize("code", FAULTS)
