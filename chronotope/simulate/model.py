@@ -1,7 +1,8 @@
 """A trained model and a state -> the next state and its frame, for an action. The states are never changed.
 
 A step is a canvas whose past is known and whose last slice is unknown. What the network keeps of the past is part of
-the state, so a step computes one slice; the state holds the last `memory` slices, so it has the same size after hours.
+the state, so a step computes one slice; the state holds the last `memory` slices and a map of places that were seen, of
+a fixed size, so it has the same size after hours.
 """
 
 from __future__ import annotations
@@ -70,6 +71,14 @@ class WorldState:
     latents: Float[Tensor, "s c h w"]
     actions: Float[Tensor, "s a"]
     past: Past
+
+    @property
+    def position(self) -> tuple[int, int] | None:
+        """Where the view is by dead reckoning: latents down and right of the first one; None without a map."""
+        if self.past.map is None:
+            return None
+        down, right = self.past.map.position[0].tolist()
+        return down, right
 
     @property
     def step_seed(self) -> int:
@@ -153,13 +162,23 @@ class WorldModel:
         return after, self._decode(after, state.latents[-1])
 
     @own_settings()
-    def observe(self, state: WorldState, frames: Frames, actions: Shaped[np.ndarray, "t d"]) -> WorldState:
-        """Return the state after frames that really were there, of the size of the session, and their actions."""
+    def observe(
+        self,
+        state: WorldState,
+        frames: Frames,
+        actions: Shaped[np.ndarray, "t d"],
+        shift: tuple[int, int] | None = None,
+    ) -> WorldState:
+        """Return the state after frames that really were there, of the size of the session, and their actions.
+
+        `shift` is how far the view moved by the pose of an environment that has one, in latents (down, right); without
+        it the map follows the frames.
+        """
         values, size = self._values(actions), (self.slice_frames, state.height, state.width, 3)
         if frames.shape != size:
             raise UsageError(f"a step of this session has frames of shape {size}, got {frames.shape}")
         latents = encode_frames(self.generator.networks[0], self.geometry, frames, (Slice(0, len(frames)),)).cpu()
-        return self._after(state, latents, values)
+        return self._after(state, latents, values, shift)
 
     def _values(self, actions: Shaped[np.ndarray, "t d"]) -> Float[Tensor, "1 a"]:
         """Return what stands for the actions of one step; raise UsageError for other ones."""
@@ -168,10 +187,16 @@ class WorldModel:
             raise UsageError(f"a step of this model takes {count} actions, got {len(actions)}")
         return action_values(self.schema, count, [count], actions, np.ones(count, bool))
 
-    def _after(self, state: WorldState, latents: Float[Tensor, "1 c h w"], values: Float[Tensor, "1 a"]) -> WorldState:
+    def _after(
+        self,
+        state: WorldState,
+        latents: Float[Tensor, "1 c h w"],
+        values: Float[Tensor, "1 a"],
+        shift: tuple[int, int] | None = None,
+    ) -> WorldState:
         """Return the state after one more slice, which is known now."""
         canvas = self._canvas(self._slices(state.slices, 1), state.height, state.width, state.prompt)
-        past = self._keep(replace(canvas, actions=values), latents, state.past, state.step_seed)
+        past = self._keep(replace(canvas, actions=values), latents, state.past, state.step_seed, shift)
         kept = len(past.slices)
         return replace(
             state,
@@ -199,14 +224,21 @@ class WorldModel:
         canvas = Canvas.unknown(self.geometry, channels, tuple(slices), height, width, self.fps, prompts)
         return replace(canvas, order="causal")
 
-    def _keep(self, canvas: Canvas, latents: Float[Tensor, "1 c h w"], past: Past | None, seed: int) -> Past:
+    def _keep(
+        self,
+        canvas: Canvas,
+        latents: Float[Tensor, "1 c h w"],
+        past: Past | None,
+        seed: int,
+        shift: tuple[int, int] | None = None,
+    ) -> Past:
         """Return the past with a slice that is now known, with noise of the level `history` on it."""
         history = self.settings.history
         level = torch.full_like(canvas.level, history)
         if history:
             noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(seed ^ 1))
             latents = (1 - history) * latents + history * noise
-        return keep(*self._networks(), replace(canvas, known=latents, level=level, rest=level), past)
+        return keep(*self._networks(), replace(canvas, known=latents, level=level, rest=level), past, shift)
 
     def _decode(self, state: WorldState, before: Tensor | None) -> Frames:
         """Decode the newest slice after the one before it."""

@@ -34,6 +34,7 @@ from chronotope.data.record import (
 from chronotope.errors import UsageError
 from chronotope.models.costs import GPUS
 from chronotope.models.dit import DiT, DiTConfig
+from chronotope.models.map.scrolling import find_scrolling, rows_of_text
 from chronotope.models.packing import action_width
 from chronotope.models.precision import Precision, autocast, used_precision
 from chronotope.models.text import TextTokenizer
@@ -66,6 +67,8 @@ from chronotope.train.samples import all_prompts
 from chronotope.train.state import TrainState
 
 __all__ = ["Sampler", "check_compatible", "encode_captions", "train_dit"]
+
+MOST_MEASURED = 64  # clips on which the latents that scroll are measured
 
 Sampler = Callable[[DiTRun, DiT, TextTokenizer, Path], None]  # draws samples into a folder
 
@@ -134,7 +137,9 @@ def prepare_run(config: DiTRun, dataset: LatentDataset, out: Path, start: Path |
     if (start or started_from) and asked not in (size, DiTConfig().vocabulary_size):
         notes = (f"note: not used: model.vocabulary_size = {asked}; the vocabulary of {source} is kept, of {size}",)
     width = action_width(actions, config.geometry.stride[0]) if actions else 0
-    model = replace(config.model, vocabulary_size=size, action_width=width)
+    scrolling, found = scrolling_of(config, dataset, deviation, source)
+    notes = (*notes, *found)
+    model = replace(config.model, vocabulary_size=size, action_width=width, scrolling=scrolling)
     config = replace(config, model=model, flow=replace(config.flow, deviation=deviation))
     if config.student.steps:  # guidance is in its weights
         config = replace(config, defaults=replace(config.defaults, num_steps=config.student.steps, guidance_scale=1.0))
@@ -155,6 +160,27 @@ def _similar_words(record: TrainingRecord | None, source: Path | None) -> tuple[
     return before, f"note: WordNet is not installed, so {said}; {HOW_TO_INSTALL}, and run the training again"
 
 
+def scrolling_of(
+    config: DiTRun, dataset: LatentDataset, deviation: Sequence[float], source: Path | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return which latents scroll, by the model in `source` or measured on clips of one size, and notes.
+
+    Nothing is measured for a model without a map.
+    """
+    if not config.model.map_side:
+        return (), ()
+    if source and (known := checkpoint.read_description(source)["config"].get("scrolling")):
+        return tuple(known), ()
+    size, scale = dataset.clips[0].height, torch.tensor(deviation[: config.model.channels])[:, None, None]
+    alike = [i for i, clip in enumerate(dataset.clips) if (clip.height, clip.width) == (size, dataset.clips[0].width)]
+    rows, columns = config.geometry.latent_size(size, dataset.clips[0].width)
+    chosen = alike[:: -(-len(alike) // MOST_MEASURED)]
+    clips = (dataset.latents(index)[..., :rows, :columns].float() / scale for index in chosen)
+    scrolling = find_scrolling(clips, config.model.reach)
+    share = f"{int(scrolling.sum())} of {scrolling.numel()} latents of a slice scroll"
+    return rows_of_text(scrolling), (f"map of {config.model.map_side} latents a side: {share}, by {len(chosen)} clips",)
+
+
 def _encoder_of(config: DiTRun, out: Path, start: Path | None) -> EncoderFacts | None:
     return (
         facts_for_run(config.text_encoder, out.parent, start.parent if start else None) if config.text_encoder else None
@@ -173,11 +199,14 @@ def check_compatible(config: DiTRun, start: Path) -> None:
             f"{start} reads prompts with a vocabulary of its own; leave --text-encoder out, or name a --preset instead "
             "of --from to train a model with this text encoder"
         )
+    free = {"vocabulary_size", "action_width", "deviation", "shift", "scrolling"}
+    if config.model.map_side and not (config.adapter.rank or config.student.steps):
+        free.add("map_side")  # weights without a map may learn to use one, see `load_start`
     for part in ("model", "flow"):
         settings = getattr(config, part)
         found = to_dict(from_dict(type(settings), trained["config" if part == "model" else part]))
         for name, value in to_dict(settings).items():
-            if name not in ("vocabulary_size", "action_width", "deviation", "shift") and found[name] != value:
+            if name not in free and found[name] != value:
                 raise UsageError(
                     f"{start} has {name} {found[name]}, the preset {value}; use the preset that it was trained with"
                 )
@@ -210,6 +239,21 @@ def describe(run: PreparedRun, dataset: LatentDataset, start: Path | None) -> di
     }
 
 
+def load_start(start: Path, model: DiT) -> str:
+    """Fill a model with the weights that it starts from, and return their fingerprint.
+
+    Where those have no map, the model begins to use one.
+    """
+    trained = from_dict(DiTConfig, checkpoint.read_description(start)["config"])
+    if trained.map_side or not model.config.map_side:
+        checkpoint.load_model(start, model)
+        return fingerprint(model)
+    old = DiT(trained)
+    checkpoint.load_model(start, old)
+    model.load_state_dict({**model.state_dict(), **old.state_dict()})
+    return fingerprint(old)
+
+
 def begin(
     run: PreparedRun, out: Path, start: Path | None, device: torch.device, ranks: Ranks
 ) -> tuple[PreparedRun, DiT, TrainState]:
@@ -229,8 +273,7 @@ def begin(
 
     if not config.adapter.rank:
         if start is not None and checkpoint.latest_checkpoint(out) is None:
-            checkpoint.load_model(start, model)
-            run = replace(run, started_from=fingerprint(model))
+            run = replace(run, started_from=load_start(start, model))
         average = copy.deepcopy(model)
         for network in (model, average):
             divide(network)

@@ -16,17 +16,18 @@ from chronotope.caption.subwords import Tokenizer
 from chronotope.checkpoint import read_description
 from chronotope.config import override, to_dict
 from chronotope.data.encode import Encoded, encode_dataset
-from chronotope.data.latents import LatentDataset
+from chronotope.data.latents import LatentDataset, fingerprint
 from chronotope.data.limits import Limits
 from chronotope.errors import UsageError
 from chronotope.generate.pipeline import load_autoencoder
 from chronotope.geometry import Geometry
 from chronotope.media import video
-from chronotope.models.packing import action_values, action_width
+from chronotope.models.dit import DiT
+from chronotope.models.packing import action_values, action_width, pack
 from chronotope.presets import PRESETS
 from chronotope.simulate.model import WorldModel
 from chronotope.train.autoencoder import train_autoencoder
-from chronotope.train.dit import prepare_run, train_dit
+from chronotope.train.dit import load_start, prepare_run, train_dit
 from chronotope.train.fit import check_actions_of_folders
 from chronotope.train.samples import make_samples
 
@@ -208,3 +209,30 @@ def test_other_actions_are_refused(run: Path, clips: Path, tmp_path: Path) -> No
     encode_dataset(tmp_path / "data", tmp_path / "bare", load_autoencoder(run), Geometry((1, 8, 8)))
     with pytest.raises(UsageError, match="the clips have no actions"):
         prepare_run(WORLD, LatentDataset([tmp_path / "bare"]), tmp_path / "new", None)
+
+
+def test_weights_without_a_map_learn_to_use_one(run: Path, tmp_path: Path) -> None:
+    """They begin with the output that they had; what scrolls is measured, and the trained model is stepped."""
+    with_map, latents = override(WORLD, ["model.map_side=8"]), run / "latents"
+    generator = WorldModel.load(run).generator
+    old, same = generator.dit, replace(WORLD, model=generator.dit.config)
+    new = DiT(replace(old.config, map_side=8)).eval().requires_grad_(False)
+    assert load_start(run / "dit", new) == fingerprint(old)
+    packed, _ = pack(make_samples(same, LatentDataset([latents]), Tokenizer(()), [(0, 0), (1, 1)], 0).samples)
+    torch.testing.assert_close(new(packed), old(packed))
+    assert old(packed).abs().max() > 0.001
+    out = tmp_path / "run"
+    shutil.copytree(run / "autoencoder", out / "autoencoder")
+    train_dit(with_map, [latents], out / "dit", start=run / "dit", quiet=True)
+    described = read_description(out / "dit")
+    config = described["config"]
+    assert described["started_from"] == fingerprint(old)  # by which a run is continued
+    assert config["map_side"] == 8 and [len(row) for row in config["scrolling"]] == [4] * 4
+    again = prepare_run(with_map, LatentDataset([latents]), tmp_path / "next", out / "dit")
+    assert list(again.config.model.scrolling) == config["scrolling"]
+    with pytest.raises(UsageError, match="has map_side 8"):
+        prepare_run(WORLD, LatentDataset([latents]), tmp_path / "next", out / "dit")
+    world = WorldModel.load(out)
+    state, frame = world.begin(0, picture=np.full((32, 32, 3), 90, np.uint8))
+    state, _ = world.step(state, np.array([[1]]))
+    assert state.position is not None and frame.shape == (32, 32, 3)
