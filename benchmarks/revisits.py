@@ -7,7 +7,7 @@ compared with the game's own frames, by the root mean square error in levels of 
 right (less than `RIGHT` levels off). "Truth's own" is the game's frame when the place was seen first: creatures move,
 and it may grow dark. "Copy last" is the last frame at the same cells. A step follows real frames, and every step of the
 way back brings a row or column of cells; a session is begun from the first frame and stepped, and its last frame is
-compared. "Without the map" is the same model, whose map is emptied before every step.
+compared. "Without the map" is the same model without its memory of places.
 
 The position is that of dead reckoning over real frames, against the game's.
 """
@@ -26,7 +26,7 @@ from PIL import Image
 
 from chronotope.geometry import Frames
 from chronotope.metrics.statistics import wilson
-from chronotope.simulate.model import WorldModel, WorldState
+from chronotope.simulate.model import WorldModel
 from chronotope.worlds.catalogue import find_world
 
 CELL, ROWS = 8, 6  # pixels of a cell of Crafter at 64x64, and rows of the map; below it are numbers
@@ -102,17 +102,12 @@ class Errors:
         }
 
 
-def forgotten(state: WorldState) -> WorldState:
-    """The same state with an empty map."""
-    return replace(state, past=replace(state.past, map=None))
-
-
 def steps_from_truth(world: WorldModel, walk: Walk, seed: int) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
     """Yield the number and the frames of every step of the way back, each made after real frames."""
     state, _ = world.begin(seed, picture=walk.frames[0])
     for t in range(1, len(walk.frames)):
         if t > walk.steps:
-            kinds = {"with the map": state, "without the map": forgotten(state)}
+            kinds = {"with the map": state, "without the map": replace(state, map=None)}
             made = {name: world.step(each, walk.actions[t][None])[1][-1] for name, each in kinds.items()}
             again = walk.frames[2 * walk.steps - t]
             yield t, {**made, "truth's own": again, "copy last": walk.frames[t - 1]}
@@ -122,9 +117,10 @@ def steps_from_truth(world: WorldModel, walk: Walk, seed: int) -> Iterator[tuple
 def session(world: WorldModel, walk: Walk, seed: int, remembers: bool) -> Frames:
     """The frames of a session of a walk."""
     state, frame = world.begin(seed, picture=walk.frames[0])
+    state = state if remembers else replace(state, map=None)
     frames = [frame]
     for action in walk.actions[1:]:
-        state, made = world.step(state if remembers else forgotten(state), action[None])
+        state, made = world.step(state, action[None])
         frames.append(made[-1])
     return np.stack(frames)
 
@@ -175,12 +171,13 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path)
     asked = parser.parse_args()
     world = WorldModel.load(asked.run)
+    if not world.map_side:
+        raise SystemExit(f"{asked.run} does not say which latents scroll, so its sessions have no map")
     found, sheets = dict[str, Any](), list[np.ndarray]()
     for steps in asked.steps:
         walks = find_walks(asked.walks, steps)
         measured, rows = measure(world, walks)
-        position = {"position": measure_position(world, walks)} if world.generator.dit.config.map_side else {}
-        found[f"{steps} steps there and back"] = {"walks": len(walks), **measured, **position}
+        found[f"{steps} steps there and back"] = {**measured, "position": measure_position(world, walks)}
         sheets = rows[:12]
         print(json.dumps(found, indent=1), flush=True)
     if asked.sheet:

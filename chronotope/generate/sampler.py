@@ -264,23 +264,14 @@ def canvas_sample(
 
 @torch.no_grad()
 def keep(
-    model: DiT,
-    tokenizer: TextTokenizer,
-    flow: FlowConfig,
-    geometry: Geometry,
-    canvas: Canvas,
-    past: Past | None,
-    shift: tuple[int, int] | None = None,
+    model: DiT, tokenizer: TextTokenizer, flow: FlowConfig, geometry: Geometry, canvas: Canvas, past: Past | None
 ) -> Past:
-    """Return what the network keeps of the only slice of a causal canvas, which is known, and of the past before it.
-
-    `shift` is how far the view moved, in latents (down, right), where that is known.
-    """
+    """Return what the network keeps of the only slice of a causal canvas, which is known, and of the past before it."""
     device = model.patch_in.weight.device
     known, level = patchify(canvas.known, geometry.patch_size).to(device), canvas.level.to(device)
     scaled = balance(flow, level.reshape(-1, 1)).scale_in * known
     one = canvas_sample(tokenizer, geometry, canvas, scaled, *rows_of(level), continued=past is not None)
-    return model.remember(pack([one])[0], past, shift=shift)
+    return model.remember(pack([one])[0], past)
 
 
 def _after(canvas: Canvas, kept: int) -> Canvas:

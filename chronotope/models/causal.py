@@ -20,7 +20,6 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from chronotope.models.map.memory import MapMemory
 from chronotope.models.refinement import Grid
 from chronotope.models.rope import rotary_angles, rotate
 
@@ -44,20 +43,18 @@ class PastSlice:
 
 @dataclass(frozen=True, eq=False)
 class Past:
-    """The clean past of one video, as the network reads it: its text, its last `memory` slices (0: all), and a map.
+    """The clean past of one video, as the blocks read it: its text and its last `memory` slices (0: all).
 
-    The map is of all slices so far; None for a network without one. A past is never changed, so a copy of a session
-    costs nothing: `with_slice` returns another past that shares the slices.
+    It is never changed, so a copy of a session costs nothing: `with_slice` returns another past that shares the slices.
     """
 
     text: tuple[KeysAndValues, ...]
     slices: tuple[PastSlice, ...] = ()
     memory: int = 0
-    map: MapMemory | None = None
 
-    def with_slice(self, new: PastSlice, map: MapMemory | None = None) -> Past:
+    def with_slice(self, new: PastSlice) -> Past:
         """Return the past after one more slice; the oldest one is forgotten where there are more than `memory`."""
-        return replace(self, slices=(*self.slices, new)[-self.memory :], map=map)
+        return replace(self, slices=(*self.slices, new)[-self.memory :])
 
     @cached_property
     def joined(self) -> tuple[KeysAndValues, ...]:

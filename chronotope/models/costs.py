@@ -114,8 +114,7 @@ def dit_flops(config: DiTConfig, size: SampleSize) -> int:
     if config.reach:  # which only samples with the slice-causal mask have, nearly all of a model with actions
         around, (_, rows, columns) = 2 * config.reach, config.patch_size
         filters = (around + 1) ** 2 * latents * (width + config.channels)
-        read = config.channels + (config.channels + 1 if config.map_side else 0)
-        continuation = 2 * size.visual * (filters + read * width * (rows + around) * (columns + around))
+        continuation = 2 * size.visual * (filters + config.channels * width * (rows + around) * (columns + around))
     return block_flops(config, size) + patches + seams + modulation + continuation
 
 

@@ -24,10 +24,8 @@ from chronotope.errors import UsageError
 from chronotope.models.attention import Segments, copied_to, packed_attention
 from chronotope.models.causal import CausalSegments, Past, PastSlice
 from chronotope.models.linear import Linear, silu
-from chronotope.models.map.memory import MapMemory
-from chronotope.models.map.scrolling import is_scrolling
 from chronotope.models.patches import unpatchify
-from chronotope.models.refinement import Continuation, Grid, Neighbours, Refinement, maps_before, slices_before
+from chronotope.models.refinement import Continuation, Grid, Neighbours, Refinement, slices_before
 from chronotope.models.rope import rotary_angles, rotate
 from chronotope.models.text import StateProjection, TextEncoder
 
@@ -53,10 +51,6 @@ class DiTConfig:
     values that stand for the actions of a slice; 0 without actions. Under the slice-causal mask a slice reads the
     `memory` slices before it; 0 means all of them. With a `reach` above 0 its tokens then also hold the
     latents of the slice before, and move them by up to `reach` latents (`models.refinement.Continuation`).
-
-    With a `map_side` above 0 it also remembers places that left the view, on a map of so many latents a side around it
-    (`models.map.memory`). `scrolling` says which latents of a slice move with the view, as rows of 1 and 0; it is
-    measured on the clips.
     """
 
     width: Size = 256
@@ -73,20 +67,10 @@ class DiTConfig:
     action_width: Annotated[int, Range(0, 2**20)] = 0
     memory: Annotated[int, Range(0, 2**20)] = 0
     reach: Annotated[int, Range(0, 64)] = 0
-    map_side: Annotated[int, Range(0, 1024)] = 0
-    scrolling: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.width % self.head_dim or self.head_dim % 2:
             raise UsageError(f"width {self.width} must be a multiple of head_dim {self.head_dim}, and head_dim even")
-        if self.map_side and not self.reach:
-            raise UsageError(f"model.map_side = {self.map_side} needs a model.reach above 0, by which the view moves")
-        widths = set(map(len, self.scrolling))
-        if len(widths) > 1 or set("".join(self.scrolling)) - {"0", "1"}:
-            raise UsageError(f"model.scrolling has rows of 1 and 0 of equal length, got {list(self.scrolling)}")
-        least = max([len(self.scrolling), *widths]) + 2 * self.reach
-        if self.scrolling and 0 < self.map_side < least:
-            raise UsageError(f"model.map_side = {self.map_side} is less than a view and its surroundings; give {least}")
 
     @property
     def token_size(self) -> int:
@@ -231,8 +215,7 @@ class DiT(nn.Module):
         self.text = TextEncoder(embedding, width, config.text_depth, config.head_dim)
         self.patch_in = Linear(config.token_size, width)
         if config.reach:
-            scrolling = is_scrolling(config.scrolling) if config.map_side else None
-            self.continuation = Continuation(width, config.channels, config.patch_size, config.reach, scrolling)
+            self.continuation = Continuation(width, config.channels, config.patch_size, config.reach)
         self.level_in = Linear(256, width)
         self.signals_in = Linear(NUM_SIGNALS, width)
         if config.action_width:
@@ -259,8 +242,6 @@ class DiT(nn.Module):
         if self.config.reach:
             nn.init.zeros_(self.continuation.places.weight)
             nn.init.zeros_(self.continuation.gains.weight)
-        if self.config.map_side:
-            nn.init.zeros_(self.continuation.recall.weight)
         for module in (
             self.modulation,
             self.final_modulation,
@@ -283,63 +264,30 @@ class DiT(nn.Module):
         `pasts` is what each sample of the pack reads beside its own tokens, under the slice-causal mask; the texts of
         such a sample are in its past.
         """
-        before, around = self._slices_before(batch, pasts)
-        tokens = self._transform(batch, text, pasts, before, around)
+        before = self._slices_before(batch, pasts)
+        tokens = self._transform(batch, text, pasts, before)
         received = [past.slices[-1].message if past and past.slices else None for past in pasts]
         seams = self.seams(tokens, batch.noisy.to(tokens.dtype), batch.grids, received, batch.neighbours)
         output = self.patch_out(tokens) + seams
-        return output + self.continuation.outputs(tokens, before, batch.grids, around) if before else output
+        return output + self.continuation.outputs(tokens, before, batch.grids) if before else output
 
-    def remember(
-        self,
-        batch: PackedTokens,
-        past: Past | None = None,
-        text: Float[Tensor, "l d"] | None = None,
-        shift: tuple[int, int] | None = None,
-    ) -> Past:
-        """Return the past after one more clean slice, the only one of the pack; the first one brings the text.
-
-        `shift` states by how many latents the view moved, (down, right), where that is known.
-        """
+    def remember(self, batch: PackedTokens, past: Past | None = None, text: Float[Tensor, "l d"] | None = None) -> Past:
+        """Return the past after one more clean slice, the only one of the pack; the first one brings the text."""
         kept: list[tuple[Tensor, Tensor]] = []
         pasts, grid = (past,) if past else (), batch.grids[0]
-        tokens = self._transform(batch, text, pasts, *self._slices_before(batch, pasts), kept)
+        tokens = self._transform(batch, text, pasts, self._slices_before(batch, pasts), kept)
         message = self.seams.message(tokens, batch.noisy.to(tokens.dtype), grid)
         latents = unpatchify(batch.noisy, self.config.patch_size, grid.rows, grid.columns)
         num_text = sum(batch.text_lengths)
         past = past or Past(tuple((k[:num_text], v[:num_text]) for k, v in kept), memory=self.config.memory)
-        one = PastSlice(tuple((k[num_text:], v[num_text:]) for k, v in kept), message, latents)
-        return past.with_slice(one, self._map_after(past, latents, shift))
+        return past.with_slice(PastSlice(tuple((k[num_text:], v[num_text:]) for k, v in kept), message, latents))
 
-    def _slices_before(
-        self, batch: PackedTokens, pasts: Sequence[Past | None]
-    ) -> tuple[list[Float[Tensor, "_ c _ _"]], list[Float[Tensor, "_ k _ _"]]]:
-        """Return the latents of the slice before each slice, and what the map knows around it, by sample.
-
-        Returns nothing where the network reads none of them.
-        """
+    def _slices_before(self, batch: PackedTokens, pasts: Sequence[Past | None]) -> list[Float[Tensor, "_ c _ _"]]:
+        """Return the latents of the slice before each slice, by sample; nothing where the network reads none."""
         if not self.config.reach or all(grid.order == "full" for grid in batch.grids):
-            return [], []
+            return []
         received = [past.slices[-1].latents if past and past.slices else None for past in pasts]
-        before = slices_before(batch.noisy, batch.grids, self.config.patch_size, received)
-        if not self.config.map_side:
-            return before, []
-        empty = self._empty_map()
-        starts = [(past and past.map) or empty for past in pasts or [None] * len(batch.grids)]
-        return before, maps_before(before, batch.grids, starts)
-
-    def _empty_map(self) -> MapMemory:
-        config = self.config
-        return MapMemory.empty(1, config.map_side, config.channels, self.continuation.scrolling, config.reach)
-
-    def _map_after(
-        self, past: Past, latents: Float[Tensor, "1 c h w"], shift: tuple[int, int] | None
-    ) -> MapMemory | None:
-        """Return the map of a past after one more slice; None where there is none of this size."""
-        if not self.config.map_side or latents.shape[2:] != self.continuation.scrolling.shape:
-            return None
-        stated = None if shift is None else torch.tensor([shift], device=latents.device)
-        return (past.map or self._empty_map()).after(latents.float(), stated)
+        return slices_before(batch.noisy, batch.grids, self.config.patch_size, received)
 
     def _transform(
         self,
@@ -347,7 +295,6 @@ class DiT(nn.Module):
         text: Float[Tensor, "l d"] | None,
         pasts: Sequence[Past | None],
         before: Sequence[Tensor],
-        around: Sequence[Tensor],
         kept: list[tuple[Tensor, Tensor]] | None = None,
     ) -> Float[Tensor, "v d"]:
         """Pass all tokens through the blocks; return the visual ones, modulated for the output."""
@@ -355,7 +302,7 @@ class DiT(nn.Module):
             text = self.encode_text(batch.text_tokens, batch.texts)
         visual = self.patch_in(batch.noisy)
         if before:
-            visual = visual + self.continuation.inputs(before, around)
+            visual = visual + self.continuation.inputs(before)
         x = F.embedding(batch.order, torch.cat([text, visual]))
         rows = self.level_in(_level_features(batch.level)) + self.signals_in(batch.signals)
         if batch.actions is not None:

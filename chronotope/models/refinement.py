@@ -14,23 +14,13 @@ from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from chronotope.models.linear import Linear, silu
-from chronotope.models.map.memory import MapMemory
 from chronotope.models.patches import patchify, unpatchify
 
-__all__ = [
-    "Continuation",
-    "Grid",
-    "Neighbours",
-    "Order",
-    "Refinement",
-    "maps_before",
-    "neighbours_of",
-    "slices_before",
-]
+__all__ = ["Continuation", "Grid", "Neighbours", "Order", "Refinement", "neighbours_of", "slices_before"]
 
 
 Order = Literal["full", "causal", "teacher"]
@@ -136,69 +126,34 @@ class Continuation(nn.Module):
     each of its latents a token predicts from which of `(2 reach + 1)^2` places it comes, or from none, as shares that
     sum to 1 (Finn et al. 2016, arXiv 1605.07157), so that a shift of the picture is one choice. The gain of each value
     depends on the noise level.
-
-    With a map (`models.map.memory`) it also reads what is known of the view and `reach` latents around it, `around`.
-    A latent that scrolls then comes from the map wherever that is known: so places that were seen before come back at
-    the borders of the view, and from under what does not scroll.
     """
 
-    scrolling: Bool[Tensor, "h w"]
-
-    def __init__(
-        self,
-        width: int,
-        channels: int,
-        patch_size: tuple[int, int, int],
-        reach: int,
-        scrolling: Bool[Tensor, "h w"] | None = None,
-    ) -> None:
+    def __init__(self, width: int, channels: int, patch_size: tuple[int, int, int], reach: int) -> None:
         super().__init__()
         self.patch_size, self.reach, (rows, columns) = patch_size, reach, patch_size[1:]
         kernel = (rows + 2 * reach, columns + 2 * reach)
         self.gather = nn.Conv2d(channels, width, kernel, stride=(rows, columns), padding=reach, bias=False)
         self.places = Linear(width, rows * columns * ((2 * reach + 1) ** 2 + 1), bias=False)
         self.gains = Linear(width, rows * columns * channels, bias=False)
-        if scrolling is not None:
-            self.recall = nn.Conv2d(channels + 1, width, kernel, stride=(rows, columns), bias=False)
-            self.register_buffer("scrolling", scrolling, persistent=False)
 
-    def inputs(
-        self, before: Sequence[Float[Tensor, "_ c _ _"]], around: Sequence[Float[Tensor, "_ k _ _"]] = ()
-    ) -> Float[Tensor, "v d"]:
-        """Return what the input of every token holds of the slice before its own, and of the map around it."""
+    def inputs(self, before: Sequence[Float[Tensor, "_ c _ _"]]) -> Float[Tensor, "v d"]:
+        """Return what the input of every token holds of the slice before its own."""
         dtype = self.gather.weight.dtype
-        read = [self.gather(latents.to(dtype)) for latents in before]
-        if around:
-            read = [each + self.recall(known.to(dtype)) for each, known in zip(read, around, strict=True)]
-        return torch.cat([each.flatten(2).transpose(1, 2).flatten(0, 1) for each in read])
+        read = [self.gather(latents.to(dtype)).flatten(2).transpose(1, 2).flatten(0, 1) for latents in before]
+        return torch.cat(read)
 
     def outputs(
-        self,
-        tokens: Float[Tensor, "v d"],
-        before: Sequence[Float[Tensor, "_ c _ _"]],
-        grids: tuple[Grid, ...],
-        around: Sequence[Float[Tensor, "_ k _ _"]] = (),
+        self, tokens: Float[Tensor, "v d"], before: Sequence[Float[Tensor, "_ c _ _"]], grids: tuple[Grid, ...]
     ) -> Float[Tensor, "v p"]:
-        """Return what the latents of the slice before, and of the map, moved as every token asks, add to the output."""
+        """Return what the latents of the slice before, moved as every token asks, add to the output."""
         found = list[Tensor]()
         places = self.places(tokens).float().split([grid.tokens for grid in grids])
-        for number, (logits, latents, grid) in enumerate(zip(places, before, grids, strict=True)):
-            near = F.unfold(latents, 2 * self.reach + 1, padding=self.reach).unflatten(1, (latents.shape[1], -1))
-            if around:
-                near = self._from_map(near, around[number])
+        for logits, latents, grid in zip(places, before, grids, strict=True):
+            around = F.unfold(latents, 2 * self.reach + 1, padding=self.reach).unflatten(1, (latents.shape[1], -1))
             shares = unpatchify(logits, self.patch_size, grid.rows, grid.columns).softmax(dim=1)[:, :-1].flatten(2)
-            moved = (near * shares[:, None]).sum(dim=2)
+            moved = (around * shares[:, None]).sum(dim=2)
             found.append(patchify(moved.view_as(latents), self.patch_size))
         return (self.gains(tokens) - 1) * torch.cat(found)  # a velocity leads away from clean latents
-
-    def _from_map(
-        self, near: Float[Tensor, "s c places l"], around: Float[Tensor, "s k _ _"]
-    ) -> Float[Tensor, "s c places l"]:
-        """Replace what lies near the latents that scroll by what the map knows there."""
-        known = F.unfold(around, 2 * self.reach + 1).unflatten(1, (around.shape[1], -1))
-        if known.shape[3] != self.scrolling.numel():  # of another size than the model's views: nothing is known
-            return near
-        return torch.where((known[:, -1:] > 0) & self.scrolling.flatten(), known[:, :-1], near)
 
 
 def slices_before(
@@ -224,32 +179,6 @@ def slices_before(
         else:
             before.append(torch.cat([start, latents[:-1]]))
     return before
-
-
-def maps_before(
-    before: Sequence[Float[Tensor, "_ c _ _"]], grids: tuple[Grid, ...], starts: Sequence[MapMemory]
-) -> list[Float[Tensor, "_ k _ _"]]:
-    """Return what the map knows around the view before each slice, by sample; `before` is that of `slices_before`.
-
-    `starts` are the maps with the first of these slices, or empty ones where there is none. Nothing is known in the
-    order "full", and in samples of another size than the views of the map.
-    """
-    found: dict[int, Tensor] = {}
-    for grid, start in dict.fromkeys(zip(grids, starts, strict=True)):
-        members = [i for i, each in enumerate(zip(grids, starts, strict=True)) if each == (grid, start)]
-        copies = 2 if grid.order == "teacher" else 1
-        slices = torch.stack([before[i][: grid.slices // copies] for i in members], dim=1)  # [s, b, c, h, w]
-        if grid.order == "full" or slices.shape[3:] != start.scrolling.shape:
-            known = F.pad(
-                torch.zeros_like(slices[:, :, :1]).expand(-1, -1, slices.shape[2] + 1, -1, -1), [start.reach] * 4
-            )
-        else:
-            maps = [start.repeated(len(members))]
-            for each in slices[1:]:
-                maps.append(maps[-1].after(each))
-            known = torch.stack([each.around() for each in maps])
-        found |= zip(members, known.repeat(copies, 1, 1, 1, 1).unbind(dim=1), strict=True)
-    return [found[i] for i in range(len(grids))]
 
 
 def _from_neighbours(

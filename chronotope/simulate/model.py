@@ -2,7 +2,7 @@
 
 A step is a canvas whose past is known and whose last slice is unknown. What the network keeps of the past is part of
 the state, so a step computes one slice; the state holds the last `memory` slices and a map of places that were seen, of
-a fixed size, so it has the same size after hours.
+a fixed size, so it has the same size after hours. Where the map knows what enters the view, that is what enters it.
 """
 
 from __future__ import annotations
@@ -34,10 +34,14 @@ from chronotope.models.text import TextTokenizer
 from chronotope.prompt import Prompt, check_length
 from chronotope.request import Inputs
 from chronotope.safety.uploads import check_uploads
+from chronotope.simulate.map.memory import MapMemory
+from chronotope.simulate.map.scrolling import is_scrolling
 
 __all__ = ["StepSettings", "WorldModel", "WorldState"]
 
+VIEWS = 4  # the side of a map, in views
 FIRST_STEPS = 30  # of the sampler, for a first frame from words alone
+MOST_SIDE = 1024  # latents of a map, whose states a session keeps 10 s
 
 
 @dataclass(frozen=True)
@@ -45,13 +49,17 @@ class StepSettings:
     """How a step is sampled; None stands for the default of the model.
 
     `history` is the noise level at which the past is seen: more of it forgives errors, and keeps fewer details.
+    `map_side` is the side of the map of places that were seen, in latents: four times a view by default; 0: no map.
     """
 
     num_steps: int | None = None
     guidance_scale: float | None = None
     history: float = 0.0
+    map_side: int | None = None
 
     def __post_init__(self) -> None:
+        if self.map_side is not None and not 0 <= self.map_side <= MOST_SIDE:
+            raise UsageError(f"map_side is a number of latents from 0 to {MOST_SIDE}, got {self.map_side}")
         if not 0 <= self.history < 1:
             raise UsageError(f"history is a noise level from 0 to below 1, got {self.history:g}")
 
@@ -60,7 +68,8 @@ class StepSettings:
 class WorldState:
     """Everything that decides what happens next, beside actions: the past as it is kept, and the seed of the noise.
 
-    `slices` counts those before the next one; `latents` and `actions` are those of the slices in `past`.
+    `slices` counts those before the next one; `latents` and `actions` are those of the slices in `past`. `map` is None
+    where the model does not say what scrolls, or nothing does.
     """
 
     seed: int
@@ -71,14 +80,12 @@ class WorldState:
     latents: Float[Tensor, "s c h w"]
     actions: Float[Tensor, "s a"]
     past: Past
+    map: MapMemory | None = None
 
     @property
     def position(self) -> tuple[int, int] | None:
         """Where the view is by dead reckoning: latents down and right of the first one; None without a map."""
-        if self.past.map is None:
-            return None
-        down, right = self.past.map.position[0].tolist()
-        return down, right
+        return None if self.map is None else self.map.position
 
     @property
     def step_seed(self) -> int:
@@ -116,6 +123,15 @@ class WorldModel:
         """Height and width of the frames of a session, in pixels."""
         return self.generator.defaults.height, self.generator.defaults.width
 
+    @property
+    def map_side(self) -> int:
+        """The side of the map of places in latents; 0 without one, as where nothing scrolls."""
+        rows, asked = self.generator.scrolling, self.settings.map_side
+        view = self.geometry.latent_size(*self.size)
+        if (len(rows), *{len(row) for row in rows}) != view or not any("1" in row for row in rows):
+            return 0
+        return VIEWS * max(view) if asked is None else asked
+
     @own_settings()
     def begin(
         self, seed: int = 0, prompt: str = "", picture: Picture | None = None, consent: str = ""
@@ -142,7 +158,8 @@ class WorldModel:
             scaled = picture if picture.shape[:2] == (height, width) else resize(picture, height, width)
             latents = encode_frames(self.generator.networks[0], self.geometry, scaled[None], still).cpu()
         past = self._keep(canvas, latents, None, seed)
-        state = WorldState(seed, prompt, height, width, 1, latents, unknown, past)
+        places = self._empty_map(latents)
+        state = WorldState(seed, prompt, height, width, 1, latents, unknown, past, places and places.after(latents))
         return state, self._decode(state, None)[0]
 
     @own_settings()
@@ -158,7 +175,8 @@ class WorldModel:
         # a copy of the past joins its keys for this step alone: states that are kept hold each slice once
         state = replace(state, past=replace(state.past))
         new = sample(*self._networks(), canvas, self.sampling, state.step_seed, past=state.past)[-1:]
-        after = self._after(state, new, values)
+        new, shift = state.map.recall(new) if state.map else (new, None)
+        after = self._after(state, new, values, shift)
         return after, self._decode(after, state.latents[-1])
 
     @own_settings()
@@ -196,7 +214,7 @@ class WorldModel:
     ) -> WorldState:
         """Return the state after one more slice, which is known now."""
         canvas = self._canvas(self._slices(state.slices, 1), state.height, state.width, state.prompt)
-        past = self._keep(replace(canvas, actions=values), latents, state.past, state.step_seed, shift)
+        past = self._keep(replace(canvas, actions=values), latents, state.past, state.step_seed)
         kept = len(past.slices)
         return replace(
             state,
@@ -204,7 +222,17 @@ class WorldModel:
             latents=torch.cat([state.latents, latents])[-kept:],
             actions=torch.cat([state.actions, values])[-kept:],
             past=past,
+            map=state.map and state.map.after(latents, shift),
         )
+
+    def _empty_map(self, latents: Float[Tensor, "1 c h w"]) -> MapMemory | None:
+        """Return the map of a session that begins with these latents; None for a session without one."""
+        if not self.map_side:
+            return None
+        channels = latents.shape[1]
+        deviation = torch.tensor(self.generator.flow.deviation)[:channels].expand(channels)[:, None, None]
+        reach = max(1, self.generator.dit.config.reach)
+        return MapMemory.empty(is_scrolling(self.generator.scrolling), deviation, self.map_side, reach)
 
     def _networks(self) -> tuple[DiT, TextTokenizer, FlowConfig, Geometry]:
         generator = self.generator
@@ -224,21 +252,14 @@ class WorldModel:
         canvas = Canvas.unknown(self.geometry, channels, tuple(slices), height, width, self.fps, prompts)
         return replace(canvas, order="causal")
 
-    def _keep(
-        self,
-        canvas: Canvas,
-        latents: Float[Tensor, "1 c h w"],
-        past: Past | None,
-        seed: int,
-        shift: tuple[int, int] | None = None,
-    ) -> Past:
+    def _keep(self, canvas: Canvas, latents: Float[Tensor, "1 c h w"], past: Past | None, seed: int) -> Past:
         """Return the past with a slice that is now known, with noise of the level `history` on it."""
         history = self.settings.history
         level = torch.full_like(canvas.level, history)
         if history:
             noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(seed ^ 1))
             latents = (1 - history) * latents + history * noise
-        return keep(*self._networks(), replace(canvas, known=latents, level=level, rest=level), past, shift)
+        return keep(*self._networks(), replace(canvas, known=latents, level=level, rest=level), past)
 
     def _decode(self, state: WorldState, before: Tensor | None) -> Frames:
         """Decode the newest slice after the one before it."""

@@ -56,6 +56,7 @@ class Start:
             "num_steps": model.sampling.num_steps,
             "guidance_scale": model.sampling.guidance.scale,
             "history": model.settings.history,
+            "map_side": model.map_side,
         }
 
     @staticmethod

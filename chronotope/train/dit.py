@@ -34,7 +34,6 @@ from chronotope.data.record import (
 from chronotope.errors import UsageError
 from chronotope.models.costs import GPUS
 from chronotope.models.dit import DiT, DiTConfig
-from chronotope.models.map.scrolling import find_scrolling, rows_of_text
 from chronotope.models.packing import action_width
 from chronotope.models.precision import Precision, autocast, used_precision
 from chronotope.models.text import TextTokenizer
@@ -48,6 +47,7 @@ from chronotope.parallel import (
     wait_for_all,
 )
 from chronotope.progress import Progress
+from chronotope.simulate.map.scrolling import find_scrolling, rows_of_text
 from chronotope.train.adapter import begin_adapter, describe_adapter, new_words
 from chronotope.train.batches import TrainingBatch, caption_notes, stream_batches, to_device
 from chronotope.train.config import DiTRun
@@ -68,7 +68,7 @@ from chronotope.train.state import TrainState
 
 __all__ = ["Sampler", "check_compatible", "encode_captions", "train_dit"]
 
-MOST_MEASURED = 64  # clips on which the latents that scroll are measured
+MOST_MEASURED = 64  # clips on which it is measured which latents scroll
 
 Sampler = Callable[[DiTRun, DiT, TextTokenizer, Path], None]  # draws samples into a folder
 
@@ -81,7 +81,7 @@ class PreparedRun:
     the training data of this run and of all runs before it; None if an earlier run left no record. `seen` names the
     data that a run which goes on has seen beside its own; None of a new run. `similar_words` are other words for those
     of captions, which prompts may use; None for a model that needs none. `actions` is what the actions of the clips
-    mean; None of a model without actions.
+    mean; None of a model without actions. `scrolling` says which latents move with the view of a world that is played.
     """
 
     config: DiTRun
@@ -93,6 +93,7 @@ class PreparedRun:
     encoder: EncoderFacts | None = None
     similar_words: dict[str, str] | None = None
     actions: ActionSchema | None = None
+    scrolling: tuple[str, ...] = ()
 
 
 def prepare_run(config: DiTRun, dataset: LatentDataset, out: Path, start: Path | None) -> PreparedRun:
@@ -137,15 +138,17 @@ def prepare_run(config: DiTRun, dataset: LatentDataset, out: Path, start: Path |
     if (start or started_from) and asked not in (size, DiTConfig().vocabulary_size):
         notes = (f"note: not used: model.vocabulary_size = {asked}; the vocabulary of {source} is kept, of {size}",)
     width = action_width(actions, config.geometry.stride[0]) if actions else 0
-    scrolling, found = scrolling_of(config, dataset, deviation, source)
-    notes = (*notes, *found)
-    model = replace(config.model, vocabulary_size=size, action_width=width, scrolling=scrolling)
+    model = replace(config.model, vocabulary_size=size, action_width=width)
     config = replace(config, model=model, flow=replace(config.flow, deviation=deviation))
     if config.student.steps:  # guidance is in its weights
         config = replace(config, defaults=replace(config.defaults, num_steps=config.student.steps, guidance_scale=1.0))
     similar, said = (None, "") if encoder else _similar_words(record, source)
     notes = (*notes, said) if said else notes
-    return PreparedRun(config, vocabulary, record, started_from, notes, seen, encoder, similar, actions)
+    scrolling = scrolling_of(config, dataset) if actions else ()
+    if scrolling:
+        count, total = ("".join(scrolling).count("1"), len("".join(scrolling)))
+        notes = (*notes, f"{count} of {total} latents of a slice move with the view; sessions remember what they show")
+    return PreparedRun(config, vocabulary, record, started_from, notes, seen, encoder, similar, actions, scrolling)
 
 
 def _similar_words(record: TrainingRecord | None, source: Path | None) -> tuple[dict[str, str] | None, str]:
@@ -160,25 +163,18 @@ def _similar_words(record: TrainingRecord | None, source: Path | None) -> tuple[
     return before, f"note: WordNet is not installed, so {said}; {HOW_TO_INSTALL}, and run the training again"
 
 
-def scrolling_of(
-    config: DiTRun, dataset: LatentDataset, deviation: Sequence[float], source: Path | None
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return which latents scroll, by the model in `source` or measured on clips of one size, and notes.
-
-    Nothing is measured for a model without a map.
-    """
-    if not config.model.map_side:
-        return (), ()
-    if source and (known := checkpoint.read_description(source)["config"].get("scrolling")):
-        return tuple(known), ()
-    size, scale = dataset.clips[0].height, torch.tensor(deviation[: config.model.channels])[:, None, None]
-    alike = [i for i, clip in enumerate(dataset.clips) if (clip.height, clip.width) == (size, dataset.clips[0].width)]
-    rows, columns = config.geometry.latent_size(size, dataset.clips[0].width)
-    chosen = alike[:: -(-len(alike) // MOST_MEASURED)]
+def scrolling_of(config: DiTRun, dataset: LatentDataset) -> tuple[str, ...]:
+    """Measure which latents move with the view, on clips of the size that is played; nothing where none does."""
+    height, width = config.defaults.height, config.defaults.width
+    alike = [i for i, clip in enumerate(dataset.clips) if (clip.height, clip.width) == (height, width)]
+    chosen = [index for index in alike[:: -(-len(alike) // MOST_MEASURED) or 1] if len(dataset.clips[index].slices) > 1]
+    if not chosen:
+        return ()
+    rows, columns = config.geometry.latent_size(height, width)
+    scale = torch.tensor(config.flow.deviation[: config.model.channels])[:, None, None]
     clips = (dataset.latents(index)[..., :rows, :columns].float() / scale for index in chosen)
-    scrolling = find_scrolling(clips, config.model.reach)
-    share = f"{int(scrolling.sum())} of {scrolling.numel()} latents of a slice scroll"
-    return rows_of_text(scrolling), (f"map of {config.model.map_side} latents a side: {share}, by {len(chosen)} clips",)
+    scrolling = find_scrolling(clips, max(1, config.model.reach))
+    return tuple(rows_of_text(scrolling)) if scrolling.any() else ()
 
 
 def _encoder_of(config: DiTRun, out: Path, start: Path | None) -> EncoderFacts | None:
@@ -199,14 +195,11 @@ def check_compatible(config: DiTRun, start: Path) -> None:
             f"{start} reads prompts with a vocabulary of its own; leave --text-encoder out, or name a --preset instead "
             "of --from to train a model with this text encoder"
         )
-    free = {"vocabulary_size", "action_width", "deviation", "shift", "scrolling"}
-    if config.model.map_side and not (config.adapter.rank or config.student.steps):
-        free.add("map_side")  # weights without a map may learn to use one, see `load_start`
     for part in ("model", "flow"):
         settings = getattr(config, part)
         found = to_dict(from_dict(type(settings), trained["config" if part == "model" else part]))
         for name, value in to_dict(settings).items():
-            if name not in free and found[name] != value:
+            if name not in ("vocabulary_size", "action_width", "deviation", "shift") and found[name] != value:
                 raise UsageError(
                     f"{start} has {name} {found[name]}, the preset {value}; use the preset that it was trained with"
                 )
@@ -228,6 +221,7 @@ def describe(run: PreparedRun, dataset: LatentDataset, start: Path | None) -> di
         "vocabulary": list(run.vocabulary),
         **({"text_encoder": to_dict(run.encoder)} if run.encoder else {}),
         **({"actions": to_dict(run.actions)} if run.actions else {}),
+        **({"scrolling": list(run.scrolling)} if run.scrolling else {}),
         "defaults": to_dict(config.defaults),
         "started_from": run.started_from,
         "trained_on": to_dict(run.record),
@@ -237,21 +231,6 @@ def describe(run: PreparedRun, dataset: LatentDataset, start: Path | None) -> di
         **({"student": to_dict(config.student)} if config.student.steps else {}),
         **adapter,
     }
-
-
-def load_start(start: Path, model: DiT) -> str:
-    """Fill a model with the weights that it starts from, and return their fingerprint.
-
-    Where those have no map, the model begins to use one.
-    """
-    trained = from_dict(DiTConfig, checkpoint.read_description(start)["config"])
-    if trained.map_side or not model.config.map_side:
-        checkpoint.load_model(start, model)
-        return fingerprint(model)
-    old = DiT(trained)
-    checkpoint.load_model(start, old)
-    model.load_state_dict({**model.state_dict(), **old.state_dict()})
-    return fingerprint(old)
 
 
 def begin(
@@ -273,7 +252,8 @@ def begin(
 
     if not config.adapter.rank:
         if start is not None and checkpoint.latest_checkpoint(out) is None:
-            run = replace(run, started_from=load_start(start, model))
+            checkpoint.load_model(start, model)
+            run = replace(run, started_from=fingerprint(model))
         average = copy.deepcopy(model)
         for network in (model, average):
             divide(network)

@@ -26,11 +26,7 @@ FIXED = (
     "flow.",
 )  # settings, or tables of them, that a run keeps from its first step
 FREE = ("flow.shift",)  # the exception: it is of sampling
-MEASURED = (
-    "model.vocabulary_size",
-    "model.scrolling",
-    "flow.deviation",
-)  # earlier versions saved what was found, not what was asked
+MEASURED = ("model.vocabulary_size", "flow.deviation")  # earlier versions saved what was found, not what was asked
 
 
 def changes_in_settings(run: Path, config: Any) -> list[str]:

@@ -20,23 +20,20 @@ from chronotope.simulate.model import WorldModel
 WALK = ActionSchema("discrete", ("action",), (("noop", "left", "right"),), neutral=(0.0,))
 
 
-def make_generator(schema: ActionSchema | None, stride: int = 1, memory: int = 3, map_side: int = 0) -> Generator:
-    """Return a model of random weights that answers to actions of this schema, with a map of so many latents a side."""
+def make_generator(
+    schema: ActionSchema | None, stride: int = 1, memory: int = 3, scrolling: tuple[str, ...] = ()
+) -> Generator:
+    """Return a model of random weights that answers to actions of this schema."""
     torch.manual_seed(0)
     autoencoder = Autoencoder(
         AutoencoderConfig((stride, 8, 8), 4, widths=(8, 8), encoder_blocks=(0, 0), decoder_blocks=(0, 0))
     )
     nn.init.normal_(autoencoder.decoder.linear.weight, std=0.2)
     width = action_width(schema, stride) if schema else 0
-    config = DiTConfig(
-        width=32, depth=1, head_dim=16, vocabulary_size=120, channels=4, action_width=width, memory=memory,
-        reach=int(map_side > 0), map_side=map_side, scrolling=("111111",) * 3 + ("000000",) if map_side else (),
-    )  # fmt: skip
-    dit = DiT(config)
-    random = [dit.modulation, dit.final_modulation, dit.patch_out, dit.seams.correct, dit.seams.gather_in_time]
-    if map_side:
-        random += [dit.continuation.places, dit.continuation.gains, dit.continuation.recall]
-    for module in random:
+    dit = DiT(
+        DiTConfig(width=32, depth=1, head_dim=16, vocabulary_size=120, channels=4, action_width=width, memory=memory)
+    )
+    for module in (dit.modulation, dit.final_modulation, dit.patch_out, dit.seams.correct, dit.seams.gather_in_time):
         nn.init.normal_(module.weight, std=0.03)
     for network in (autoencoder, dit):
         network.eval().requires_grad_(False)
@@ -48,6 +45,7 @@ def make_generator(schema: ActionSchema | None, stride: int = 1, memory: int = 3
         Geometry((stride, 8, 8)),
         Defaults(height=32, width=48, num_steps=2, guidance_scale=1.5),
         actions=schema,
+        scrolling=scrolling,
     )
 
 

@@ -8,19 +8,24 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from chronotope.simulate.model import WorldModel, WorldState
+from chronotope.errors import UsageError
+from chronotope.simulate.model import StepSettings, WorldModel, WorldState
 from chronotope.simulate.record import Start
-from chronotope.simulate.session import Session, replay
+from chronotope.simulate.session import Session, recorded_model, replay
 from tests.simulate.conftest import WALK, make_generator
 
 SIZE, CELL = (32, 48), 8
 NOISE = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
 
 
+SCROLLING = ("111111",) * 3 + ("000000",)
+
+
 @pytest.fixture(scope="module")
 def world() -> WorldModel:
-    return WorldModel(make_generator(WALK, map_side=16))
+    return WorldModel(make_generator(WALK, scrolling=SCROLLING))
 
 
 def frame(down: int, right: int) -> np.ndarray:
@@ -45,8 +50,8 @@ def test_real_frames_are_followed_and_come_back(world: WorldModel) -> None:
     state = walked(world, away)
     assert state.position == (1, 3)
     state = walked(world, [*away, *back])
-    assert state.position == (0, 0) and state.past.map is not None
-    assert bool(state.past.map.around()[0, -1, 1:4, 1:].all())  # the column that the walk saw is known, beyond the view
+    assert state.position == (0, 0) and state.map is not None
+    assert bool(state.map.around(1)[1][1:4, 1:].all())  # the column that the walk saw is known, beyond the view
     assert walked(world, [*away, *back], stated=True).position == (0, 0)
 
 
@@ -58,13 +63,32 @@ def test_a_pose_is_taken_where_frames_do_not_tell(world: WorldModel) -> None:
     assert moved.position == (-1, 2) and state.position == (0, 0)
 
 
-def test_the_map_changes_what_comes_and_the_state_keeps_its_size(world: WorldModel) -> None:
-    state = walked(world, [(0, 1), (0, 2), (0, 1)])
-    forgotten = replace(state, past=replace(state.past, map=None))
-    frames = [world.step(each, np.array([[1]]))[1] for each in (state, state, forgotten)]
-    assert np.array_equal(frames[0], frames[1]) and not np.array_equal(frames[0], frames[2])
-    assert state.past.map is not None and state.past.map.latents.shape == (1, 256, 4)
-    assert forgotten.position is None
+def test_a_known_place_enters_as_it_was(world: WorldModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that draws the next view with noise where it enters shows what the map has there."""
+    state = walked(world, [(0, 1)])
+    last = walked(world, [(0, 1), (0, 0)]).latents[-1:]
+    made = last.clone()
+    made[..., 0] += torch.randn(1, 4, 4)
+    monkeypatch.setattr("chronotope.simulate.model.sample", lambda *args, past: made)
+    after, _ = world.step(state, np.array([[1]]))
+    assert after.position == (0, 0)
+    assert torch.equal(after.latents[-1, :, :3], last[0, :, :3])
+    assert torch.equal(after.latents[-1, :, 3], made[0, :, 3])  # what does not scroll is the model's
+    forgotten, _ = world.step(replace(state, map=None), np.array([[1]]))
+    assert torch.equal(forgotten.latents[-1], made[0]) and forgotten.position is None
+    assert state.map is not None and after.map is not None and after.map.latents.shape == (24**2, 4)
+
+
+def test_a_model_in_which_nothing_scrolls_has_no_map(world: WorldModel) -> None:
+    for scrolling in ((), ("000000",) * 4, ("111",) * 4):
+        other = WorldModel(make_generator(WALK, scrolling=scrolling))
+        state, _ = other.begin(0, picture=frame(0, 0))
+        assert other.map_side == 0 and state.map is None
+    assert WorldModel(world.generator, StepSettings(map_side=0)).begin(0, picture=frame(0, 0))[0].map is None
+    with pytest.raises(UsageError, match="give 8"):
+        WorldModel(world.generator, StepSettings(map_side=7)).begin(0, picture=frame(0, 0))
+    with pytest.raises(UsageError, match="map_side is"):
+        StepSettings(map_side=-1)
 
 
 def test_going_back_and_playing_a_record_again_give_the_same_frames(world: WorldModel) -> None:
@@ -73,8 +97,13 @@ def test_going_back_and_playing_a_record_again_give_the_same_frames(world: World
     for action in (1, 2, 2):
         session.act(action, session.frame)
         session.advance()
+    positions = [state.position for state, _ in session._kept]
     session.branch(1)
+    assert session._kept[-1][0].position == positions[1]
     for action in (2, 0):
         session.act(action, session.frame)
         session.advance()
+    assert lines[0]["map_side"] == 24
     assert [same for _, _, same in replay(world, lines)] == [None, *[True] * 5]
+    old = {name: value for name, value in lines[0].items() if name != "map_side"}  # of a version without a map
+    assert recorded_model(world, old).map_side == 0

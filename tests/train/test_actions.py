@@ -16,18 +16,17 @@ from chronotope.caption.subwords import Tokenizer
 from chronotope.checkpoint import read_description
 from chronotope.config import override, to_dict
 from chronotope.data.encode import Encoded, encode_dataset
-from chronotope.data.latents import LatentDataset, fingerprint
+from chronotope.data.latents import LatentDataset
 from chronotope.data.limits import Limits
 from chronotope.errors import UsageError
 from chronotope.generate.pipeline import load_autoencoder
 from chronotope.geometry import Geometry
 from chronotope.media import video
-from chronotope.models.dit import DiT
-from chronotope.models.packing import action_values, action_width, pack
+from chronotope.models.packing import action_values, action_width
 from chronotope.presets import PRESETS
 from chronotope.simulate.model import WorldModel
 from chronotope.train.autoencoder import train_autoencoder
-from chronotope.train.dit import load_start, prepare_run, train_dit
+from chronotope.train.dit import describe, prepare_run, train_dit
 from chronotope.train.fit import check_actions_of_folders
 from chronotope.train.samples import make_samples
 
@@ -211,28 +210,26 @@ def test_other_actions_are_refused(run: Path, clips: Path, tmp_path: Path) -> No
         prepare_run(WORLD, LatentDataset([tmp_path / "bare"]), tmp_path / "new", None)
 
 
-def test_weights_without_a_map_learn_to_use_one(run: Path, tmp_path: Path) -> None:
-    """They begin with the output that they had; what scrolls is measured, and the trained model is stepped."""
-    with_map, latents = override(WORLD, ["model.map_side=8"]), run / "latents"
-    generator = WorldModel.load(run).generator
-    old, same = generator.dit, replace(WORLD, model=generator.dit.config)
-    new = DiT(replace(old.config, map_side=8)).eval().requires_grad_(False)
-    assert load_start(run / "dit", new) == fingerprint(old)
-    packed, _ = pack(make_samples(same, LatentDataset([latents]), Tokenizer(()), [(0, 0), (1, 1)], 0).samples)
-    torch.testing.assert_close(new(packed), old(packed))
-    assert old(packed).abs().max() > 0.001
-    out = tmp_path / "run"
-    shutil.copytree(run / "autoencoder", out / "autoencoder")
-    train_dit(with_map, [latents], out / "dit", start=run / "dit", quiet=True)
-    described = read_description(out / "dit")
-    config = described["config"]
-    assert described["started_from"] == fingerprint(old)  # by which a run is continued
-    assert config["map_side"] == 8 and [len(row) for row in config["scrolling"]] == [4] * 4
-    again = prepare_run(with_map, LatentDataset([latents]), tmp_path / "next", out / "dit")
-    assert list(again.config.model.scrolling) == config["scrolling"]
-    with pytest.raises(UsageError, match="has map_side 8"):
-        prepare_run(WORLD, LatentDataset([latents]), tmp_path / "next", out / "dit")
-    world = WorldModel.load(out)
-    state, frame = world.begin(0, picture=np.full((32, 32, 3), 90, np.uint8))
-    state, _ = world.step(state, np.array([[1]]))
-    assert state.position is not None and frame.shape == (32, 32, 3)
+def test_what_moves_with_the_view_is_measured_on_the_clips(clips: Path, run: Path, tmp_path: Path) -> None:
+    """A land of random cells of 8 pixels, which moves over the upper three rows of a frame; nothing else scrolls."""
+    data, rng = tmp_path / "clips", np.random.default_rng(0)
+    data.mkdir()
+    shutil.copy(clips / "dataset.json", data)
+    for number in range(3):
+        land, places = rng.integers(0, 256, (30, 30, 3), np.uint8), [12]
+        for step in rng.integers(-1, 2, 19):
+            places.append(places[-1] + int(step))
+        cells = np.stack([land[x : x + 4, x // 2 : x // 2 + 4] for x in places])
+        cells[:, 3] = 40
+        video.write(data / f"{number}.mp4", cells.repeat(8, axis=1).repeat(8, axis=2), 8.0)
+        values = np.ones((len(places), 1), int)
+        actions = Actions(values, np.arange(len(places)) > 0, np.zeros(len(places), np.float32))
+        np.savez(data / f"{number}.actions.npz", **actions.arrays())
+    encode_dataset(data, tmp_path / "latents", load_autoencoder(run), Geometry((1, 8, 8)))
+    prepared = prepare_run(WORLD, LatentDataset([tmp_path / "latents"]), tmp_path / "new", None)
+    assert prepared.scrolling == ("1111", "1111", "1111", "0000")
+    assert any("12 of 16 latents" in note for note in prepared.notes)
+    described = describe(prepared, LatentDataset([tmp_path / "latents"]), None)
+    assert described["scrolling"] == list(prepared.scrolling)
+    other = override(WORLD, ["defaults.width=64"])  # no clip has the size that is played
+    assert prepare_run(other, LatentDataset([tmp_path / "latents"]), tmp_path / "new", None).scrolling == ()

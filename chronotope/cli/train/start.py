@@ -32,10 +32,9 @@ def inferred_run(start: Path) -> tuple[DiTRun, str]:
     these sizes, else that of the model's own training, as far as this version knows it.
     """
     about = model_description(start, "dit")
-    # the vocabulary, the actions and what scrolls are those of the clips, which are looked at when it is trained
+    # the vocabulary and the actions are those of the clips, which are looked at when it is trained
     unmeasured = DiTConfig().vocabulary_size
-    found = from_dict(DiTConfig, about["config"])
-    model = replace(found, vocabulary_size=unmeasured, action_width=0, scrolling=())
+    model = replace(from_dict(DiTConfig, about["config"]), vocabulary_size=unmeasured, action_width=0)
     flow = replace(from_dict(FlowConfig, about["flow"]), deviation=FlowConfig().deviation)
     geometry = from_dict(Geometry, about["geometry"])
     defaults = from_dict(Defaults, about["defaults"])

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from chronotope.models.map.shift import best_shift, errors_of_shifts, shifts
+from chronotope.simulate.map.shift import choose_shift, errors_of_shifts, shifts
 
 __all__ = ["find_scrolling", "is_scrolling", "rows_of_text"]
 
@@ -23,20 +23,18 @@ LEAST_VOTES = 3
 
 
 def find_scrolling(clips: Iterable[Float[Tensor, "_ c h w"]], reach: int) -> Bool[Tensor, "h w"]:
-    """Measure which latents scroll, on clips of equal size; none where the view never moves."""
-    pairs = [(clip[:-1].float(), clip[1:].float()) for clip in clips if len(clip) > 1]
-    before, after = (torch.cat(each) for each in zip(*pairs, strict=True))
-    padded = F.pad(torch.cat([before, torch.ones_like(before[:, :1])], dim=1), [reach] * 4)
-    error, known = errors_of_shifts(after, padded)
-    tried, still = shifts(reach).tolist(), (2 * reach + 1) ** 2 // 2
-    scrolling = torch.ones(after.shape[2:], dtype=torch.bool)
+    """Measure which latents scroll, on clips of equal size, each of two slices or more; none where no view moves."""
+    measured = [_errors(clip.float(), reach) for clip in clips]
+    error, known = (torch.cat(each) for each in zip(*measured, strict=True))
+    tried, still = shifts(reach), (2 * reach + 1) ** 2 // 2
+    scrolling = torch.ones(error.shape[2:], dtype=torch.bool)
     for _ in range(ROUNDS):
-        shift = best_shift(after, padded, scrolling)
+        shift = choose_shift(error, known, scrolling, reach)
         source = F.pad(scrolling.float()[None, None], [reach] * 4)
         from_map = F.unfold(source, tuple(scrolling.shape)).view(*scrolling.shape, -1) > 0
         votes = torch.zeros(scrolling.shape)
         for number, moved in enumerate(tried):
-            chosen = (shift == torch.tensor(moved)).all(dim=1)
+            chosen = (shift == moved).all(dim=1)
             if number == still or not chosen.any():
                 continue
             there, here = error[chosen, number], error[chosen, still]
@@ -50,12 +48,17 @@ def find_scrolling(clips: Iterable[Float[Tensor, "_ c h w"]], reach: int) -> Boo
     return scrolling
 
 
-def rows_of_text(scrolling: Bool[Tensor, "h w"]) -> tuple[str, ...]:
-    """Write which latents scroll as rows of 1 and 0, for a config."""
-    return tuple("".join("1" if each else "0" for each in row) for row in scrolling.tolist())
+def _errors(clip: Float[Tensor, "s c h w"], reach: int) -> tuple[Tensor, Tensor]:
+    """Return the errors of the shifts between all neighbouring slices of a clip."""
+    known = torch.ones_like(clip[:-1, :1])
+    return errors_of_shifts(clip[1:], F.pad(torch.cat([clip[:-1], known], dim=1), [reach] * 4))
 
 
-def is_scrolling(rows: tuple[str, ...]) -> Bool[Tensor, "h w"]:
+def rows_of_text(scrolling: Bool[Tensor, "h w"]) -> list[str]:
+    """Write which latents scroll as rows of 1 and 0, for a description."""
+    return ["".join("1" if each else "0" for each in row) for row in scrolling.tolist()]
+
+
+def is_scrolling(rows: Iterable[str]) -> Bool[Tensor, "h w"]:
     """Read what `rows_of_text` wrote."""
-    values = [[each == "1" for each in row] for row in rows]
-    return torch.tensor(values, dtype=torch.bool).view(len(rows), len(rows[0]) if rows else 0)
+    return torch.tensor([[each == "1" for each in row] for row in rows], dtype=torch.bool)

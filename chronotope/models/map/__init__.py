@@ -1,1 +1,0 @@
-"""A memory of places, by position: how the view moved, and which latents were seen where."""
