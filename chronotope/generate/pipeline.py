@@ -134,6 +134,7 @@ class Generator:
         precision: Precision = "auto",
         actions: ActionSchema | None = None,
         policy: Policy | None = None,
+        scrolling: tuple[str, ...] = (),
     ) -> None:
         self.autoencoder = autoencoder
         self.dit = dit
@@ -144,6 +145,7 @@ class Generator:
         self.folder = folder
         self.adapters = adapters
         self.actions = actions
+        self.scrolling = scrolling  # the latents of a played view that move with it, as rows of 1 and 0
         self.policy = default_policy() if policy is None else policy
         self.comparison: Comparison | None = None  # the training clips that videos are compared with
         self._asked_precision = precision
@@ -185,7 +187,8 @@ class Generator:
         flow, geometry, defaults = read("flow", FlowConfig), read("geometry", Geometry), read("defaults", Defaults)
         networks = autoencoder, dit, read_tokenizer(description, dit.config, folder)
         actions = read("actions", ActionSchema) if description.get("actions") else None
-        found = cls(*networks, flow, geometry, defaults, folder, applied, precision, actions)
+        scrolling = tuple(description.get("scrolling", ()))
+        found = cls(*networks, flow, geometry, defaults, folder, applied, precision, actions, scrolling=scrolling)
         found.student = None if applied else find_student(folder, description)
         behind = [description, *([found.student.description] if found.student else [])]
         found.names |= roots_of(about for one in behind for about in data_behind(one))

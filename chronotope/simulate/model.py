@@ -1,7 +1,8 @@
 """A trained model and a state -> the next state and its frame, for an action. The states are never changed.
 
 A step is a canvas whose past is known and whose last slice is unknown. What the network keeps of the past is part of
-the state, so a step computes one slice; the state holds the last `memory` slices, so it has the same size after hours.
+the state, so a step computes one slice; the state holds the last `memory` slices and a map of places that were seen, of
+a fixed size, so it has the same size after hours. Where the map knows what enters the view, that is what enters it.
 """
 
 from __future__ import annotations
@@ -34,11 +35,15 @@ from chronotope.models.text import TextTokenizer
 from chronotope.prompt import Prompt, check_length
 from chronotope.request import Inputs
 from chronotope.safety.uploads import check_uploads
+from chronotope.simulate.map.memory import MapMemory
+from chronotope.simulate.map.scrolling import is_scrolling
 from chronotope.simulate.starts import start_picture
 
 __all__ = ["StepSettings", "WorldModel", "WorldState"]
 
+VIEWS = 4  # the side of a map, in views
 FIRST_STEPS = 30  # of the sampler, for a first frame from words alone
+MOST_SIDE = 1024  # latents of a map, whose states a session keeps 10 s
 
 
 @dataclass(frozen=True)
@@ -46,13 +51,17 @@ class StepSettings:
     """How a step is sampled; None stands for the default of the model.
 
     `history` is the noise level at which the past is seen: more of it forgives errors, and keeps fewer details.
+    `map_side` is the side of the map of places that were seen, in latents: four times a view by default; 0: no map.
     """
 
     num_steps: int | None = None
     guidance_scale: float | None = None
     history: float = 0.0
+    map_side: int | None = None
 
     def __post_init__(self) -> None:
+        if self.map_side is not None and not 0 <= self.map_side <= MOST_SIDE:
+            raise UsageError(f"map_side is a number of latents from 0 to {MOST_SIDE}, got {self.map_side}")
         if not 0 <= self.history < 1:
             raise UsageError(f"history is a noise level from 0 to below 1, got {self.history:g}")
 
@@ -61,7 +70,8 @@ class StepSettings:
 class WorldState:
     """Everything that decides what happens next, beside actions: the past as it is kept, and the seed of the noise.
 
-    `slices` counts those before the next one; `latents` and `actions` are those of the slices in `past`.
+    `slices` counts those before the next one; `latents` and `actions` are those of the slices in `past`. `map` is None
+    where the model does not say what scrolls, or nothing does.
     """
 
     seed: int
@@ -72,6 +82,12 @@ class WorldState:
     latents: Float[Tensor, "s c h w"]
     actions: Float[Tensor, "s a"]
     past: Past
+    map: MapMemory | None = None
+
+    @property
+    def position(self) -> tuple[int, int] | None:
+        """Where the view is by dead reckoning: latents down and right of the first one; None without a map."""
+        return None if self.map is None else self.map.position
 
     @property
     def step_seed(self) -> int:
@@ -119,11 +135,21 @@ class WorldModel:
     def sampling_facts(self) -> dict[str, Any]:
         """Return the settings of the sampler, as a record has them."""
         scale, history = self.sampling.guidance.scale, self.settings.history
-        return {"num_steps": self.sampling.num_steps, "guidance_scale": scale, "history": history}
+        facts = {"num_steps": self.sampling.num_steps, "guidance_scale": scale, "history": history}
+        return {**facts, "map_side": self.map_side}
 
     def start_picture(self, number: int) -> Picture | None:
         """Return a picture of the folder `starts` of the run, chosen by a number; None where it has none."""
         return start_picture(self.generator.folder, number)
+
+    @property
+    def map_side(self) -> int:
+        """The side of the map of places in latents; 0 without one, as where nothing scrolls."""
+        rows, asked = self.generator.scrolling, self.settings.map_side
+        view = self.geometry.latent_size(*self.size)
+        if (len(rows), *{len(row) for row in rows}) != view or not any("1" in row for row in rows):
+            return 0
+        return VIEWS * max(view) if asked is None else asked
 
     @own_settings()
     def begin(
@@ -151,8 +177,13 @@ class WorldModel:
             scaled = picture if picture.shape[:2] == (height, width) else resize(picture, height, width)
             latents = encode_frames(self.generator.networks[0], self.geometry, scaled[None], still).cpu()
         past = self._keep(canvas, latents, None, seed)
-        state = WorldState(seed, prompt, height, width, 1, latents, unknown, past)
+        places = self._empty_map(latents)
+        state = WorldState(seed, prompt, height, width, 1, latents, unknown, past, places and places.after(latents))
         return state, self._decode(state, None)[0]
+
+    def step(self, state: WorldState, actions: Shaped[np.ndarray, "t d"]) -> tuple[WorldState, Frames]:
+        """Return the next state and its frames, one for each of the actions; raise UsageError for other actions."""
+        return self.step_together([state], [actions])[0]
 
     @own_settings()
     def step_together(
@@ -161,11 +192,19 @@ class WorldModel:
         """Do as `step` for sessions of one size that are equally old, in one pass of the network a sampler step."""
         values = [self._values(each) for each in actions]
         canvases = [self._next(state, each) for state, each in zip(states, values, strict=True)]
-        states = [replace(state, past=replace(state.past)) for state in states]  # as in `step`
+        # a copy of the past joins its keys for this step alone: states that are kept hold each slice once
+        states = [replace(state, past=replace(state.past)) for state in states]
         seeds, pasts = [state.step_seed for state in states], [state.past for state in states]
         made = sample_together(Network(*self._networks()), canvases, self.sampling, seeds, pasts=pasts)
-        after = [self._after(state, new[-1:], each) for state, new, each in zip(states, made, values, strict=True)]
-        return [(new, self._decode(new, old.latents[-1])) for new, old in zip(after, states, strict=True)]
+        return [self._arrive(old, new[-1:], each) for old, new, each in zip(states, made, values, strict=True)]
+
+    def _arrive(
+        self, state: WorldState, latents: Float[Tensor, "1 c rows columns"], values: Float[Tensor, "1 a"]
+    ) -> tuple[WorldState, Frames]:
+        """Return the next state and its frames, of sampled latents; what the map knows comes back as it was."""
+        new, shift = state.map.recall(latents) if state.map else (latents, None)
+        after = self._after(state, new, values, shift)
+        return after, self._decode(after, state.latents[-1])
 
     def _next(self, state: WorldState, values: Float[Tensor, "1 a"]) -> Canvas:
         """Return the canvas of a step: the slices that are kept, and one that is unknown."""
@@ -177,24 +216,23 @@ class WorldModel:
         return replace(canvas, known=latents, level=level, actions=torch.cat([state.actions, values]))
 
     @own_settings()
-    def step(self, state: WorldState, actions: Shaped[np.ndarray, "t d"]) -> tuple[WorldState, Frames]:
-        """Return the next state and its frames, one for each of the actions; raise UsageError for other actions."""
-        values = self._values(actions)
-        canvas = self._next(state, values)
-        # a copy of the past joins its keys for this step alone: states that are kept hold each slice once
-        state = replace(state, past=replace(state.past))
-        new = sample(*self._networks(), canvas, self.sampling, state.step_seed, past=state.past)[-1:]
-        after = self._after(state, new, values)
-        return after, self._decode(after, state.latents[-1])
+    def observe(
+        self,
+        state: WorldState,
+        frames: Frames,
+        actions: Shaped[np.ndarray, "t d"],
+        shift: tuple[int, int] | None = None,
+    ) -> WorldState:
+        """Return the state after frames that really were there, of the size of the session, and their actions.
 
-    @own_settings()
-    def observe(self, state: WorldState, frames: Frames, actions: Shaped[np.ndarray, "t d"]) -> WorldState:
-        """Return the state after frames that really were there, of the size of the session, and their actions."""
+        `shift` is how far the view moved by the pose of an environment that has one, in latents (down, right); without
+        it the map follows the frames.
+        """
         values, size = self._values(actions), (self.slice_frames, state.height, state.width, 3)
         if frames.shape != size:
             raise UsageError(f"a step of this session has frames of shape {size}, got {frames.shape}")
         latents = encode_frames(self.generator.networks[0], self.geometry, frames, (Slice(0, len(frames)),)).cpu()
-        return self._after(state, latents, values)
+        return self._after(state, latents, values, shift)
 
     def _values(self, actions: Shaped[np.ndarray, "t d"]) -> Float[Tensor, "1 a"]:
         """Return what stands for the actions of one step; raise UsageError for other ones."""
@@ -203,7 +241,13 @@ class WorldModel:
             raise UsageError(f"a step of this model takes {count} actions, got {len(actions)}")
         return action_values(self.schema, count, [count], actions, np.ones(count, bool))
 
-    def _after(self, state: WorldState, latents: Float[Tensor, "1 c h w"], values: Float[Tensor, "1 a"]) -> WorldState:
+    def _after(
+        self,
+        state: WorldState,
+        latents: Float[Tensor, "1 c h w"],
+        values: Float[Tensor, "1 a"],
+        shift: tuple[int, int] | None = None,
+    ) -> WorldState:
         """Return the state after one more slice, which is known now."""
         canvas = self._canvas(self._slices(state.slices, 1), state.height, state.width, state.prompt)
         past = self._keep(replace(canvas, actions=values), latents, state.past, state.step_seed)
@@ -214,7 +258,17 @@ class WorldModel:
             latents=torch.cat([state.latents, latents])[-kept:],
             actions=torch.cat([state.actions, values])[-kept:],
             past=past,
+            map=state.map and state.map.after(latents, shift),
         )
+
+    def _empty_map(self, latents: Float[Tensor, "1 c h w"]) -> MapMemory | None:
+        """Return the map of a session that begins with these latents; None for a session without one."""
+        if not self.map_side:
+            return None
+        channels = latents.shape[1]
+        deviation = torch.tensor(self.generator.flow.deviation)[:channels].expand(channels)[:, None, None]
+        reach = max(1, self.generator.dit.config.reach)
+        return MapMemory.empty(is_scrolling(self.generator.scrolling), deviation, self.map_side, reach)
 
     def _networks(self) -> tuple[DiT, TextTokenizer, FlowConfig, Geometry]:
         generator = self.generator

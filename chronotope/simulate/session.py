@@ -192,6 +192,7 @@ def recorded_model(model: PlayedWorld, first: Mapping[str, Any]) -> WorldModel:
         as_whole("num_steps of the record", first.get("num_steps")),
         as_number("guidance_scale of the record", first.get("guidance_scale")),
         as_number("history of the record", first.get("history")),
+        as_whole("map_side of the record", first.get("map_side", 0)),  # earlier versions had no map
     )
     if not settings.num_steps:
         raise UsageError("num_steps of the record must be between 1 and 1000, got 0")

@@ -47,6 +47,7 @@ from chronotope.parallel import (
     wait_for_all,
 )
 from chronotope.progress import Progress
+from chronotope.simulate.map.scrolling import find_scrolling, rows_of_text
 from chronotope.train.adapter import begin_adapter, describe_adapter, new_words
 from chronotope.train.batches import TrainingBatch, caption_notes, stream_batches, to_device
 from chronotope.train.config import DiTRun
@@ -67,6 +68,8 @@ from chronotope.train.state import TrainState
 
 __all__ = ["Sampler", "check_compatible", "encode_captions", "train_dit"]
 
+MOST_MEASURED = 64  # clips on which it is measured which latents scroll
+
 Sampler = Callable[[DiTRun, DiT, TextTokenizer, Path], None]  # draws samples into a folder
 
 
@@ -78,7 +81,7 @@ class PreparedRun:
     the training data of this run and of all runs before it; None if an earlier run left no record. `seen` names the
     data that a run which goes on has seen beside its own; None of a new run. `similar_words` are other words for those
     of captions, which prompts may use; None for a model that needs none. `actions` is what the actions of the clips
-    mean; None of a model without actions.
+    mean; None of a model without actions. `scrolling` says which latents move with the view of a world that is played.
     """
 
     config: DiTRun
@@ -90,6 +93,7 @@ class PreparedRun:
     encoder: EncoderFacts | None = None
     similar_words: dict[str, str] | None = None
     actions: ActionSchema | None = None
+    scrolling: tuple[str, ...] = ()
 
 
 def prepare_run(config: DiTRun, dataset: LatentDataset, out: Path, start: Path | None) -> PreparedRun:
@@ -140,7 +144,11 @@ def prepare_run(config: DiTRun, dataset: LatentDataset, out: Path, start: Path |
         config = replace(config, defaults=replace(config.defaults, num_steps=config.student.steps, guidance_scale=1.0))
     similar, said = (None, "") if encoder else _similar_words(record, source)
     notes = (*notes, said) if said else notes
-    return PreparedRun(config, vocabulary, record, started_from, notes, seen, encoder, similar, actions)
+    scrolling = scrolling_of(config, dataset) if actions else ()
+    if scrolling:
+        count, total = ("".join(scrolling).count("1"), len("".join(scrolling)))
+        notes = (*notes, f"{count} of {total} latents of a slice move with the view; sessions remember what they show")
+    return PreparedRun(config, vocabulary, record, started_from, notes, seen, encoder, similar, actions, scrolling)
 
 
 def _similar_words(record: TrainingRecord | None, source: Path | None) -> tuple[dict[str, str] | None, str]:
@@ -153,6 +161,20 @@ def _similar_words(record: TrainingRecord | None, source: Path | None) -> tuple[
     before = checkpoint.read_description(source).get("similar_words", {}) if source else {}
     said = "of prompts only other forms of the captions' words, known nouns and colours, and typing errors will be read"
     return before, f"note: WordNet is not installed, so {said}; {HOW_TO_INSTALL}, and run the training again"
+
+
+def scrolling_of(config: DiTRun, dataset: LatentDataset) -> tuple[str, ...]:
+    """Measure which latents move with the view, on clips of the size that is played; nothing where none does."""
+    height, width = config.defaults.height, config.defaults.width
+    alike = [i for i, clip in enumerate(dataset.clips) if (clip.height, clip.width) == (height, width)]
+    chosen = [index for index in alike[:: -(-len(alike) // MOST_MEASURED) or 1] if len(dataset.clips[index].slices) > 1]
+    if not chosen:
+        return ()
+    rows, columns = config.geometry.latent_size(height, width)
+    scale = torch.tensor(config.flow.deviation[: config.model.channels])[:, None, None]
+    clips = (dataset.latents(index)[..., :rows, :columns].float() / scale for index in chosen)
+    scrolling = find_scrolling(clips, max(1, config.model.reach))
+    return tuple(rows_of_text(scrolling)) if scrolling.any() else ()
 
 
 def _encoder_of(config: DiTRun, out: Path, start: Path | None) -> EncoderFacts | None:
@@ -199,6 +221,7 @@ def describe(run: PreparedRun, dataset: LatentDataset, start: Path | None) -> di
         "vocabulary": list(run.vocabulary),
         **({"text_encoder": to_dict(run.encoder)} if run.encoder else {}),
         **({"actions": to_dict(run.actions)} if run.actions else {}),
+        **({"scrolling": list(run.scrolling)} if run.scrolling else {}),
         "defaults": to_dict(config.defaults),
         "started_from": run.started_from,
         "trained_on": to_dict(run.record),

@@ -20,7 +20,9 @@ from chronotope.simulate.model import WorldModel
 WALK = ActionSchema("discrete", ("action",), (("noop", "left", "right"),), neutral=(0.0,))
 
 
-def make_generator(schema: ActionSchema | None, stride: int = 1, memory: int = 3) -> Generator:
+def make_generator(
+    schema: ActionSchema | None, stride: int = 1, memory: int = 3, scrolling: tuple[str, ...] = ()
+) -> Generator:
     """Return a model of random weights that answers to actions of this schema."""
     torch.manual_seed(0)
     autoencoder = Autoencoder(
@@ -43,6 +45,7 @@ def make_generator(schema: ActionSchema | None, stride: int = 1, memory: int = 3
         Geometry((stride, 8, 8)),
         Defaults(height=32, width=48, num_steps=2, guidance_scale=1.5),
         actions=schema,
+        scrolling=scrolling,
     )
 
 

@@ -12,7 +12,7 @@ import torch
 
 from chronotope.actions import ActionSchema
 from chronotope.errors import UsageError
-from chronotope.generate.sampler import sample
+from chronotope.generate.sampler import sample_together
 from chronotope.safety.policy.decide import RefusedError, read_policy
 from chronotope.simulate.model import StepSettings, WorldModel
 from chronotope.simulate.record import Start
@@ -29,13 +29,13 @@ def test_a_step_equals_sampling_its_canvas_without_what_was_kept(
     state, _ = world.begin(3, "a cow", PICTURE)
     errors = []
 
-    def both(*args, past):
-        kept, computed = sample(*args, past=past), sample(*args)
+    def both(network, canvases, *settings, pasts):
+        (kept,), (computed,) = (sample_together(network, canvases, *settings, pasts=each) for each in (pasts, ()))
         errors.append(float((kept - computed).abs().max()))
-        assert len(args[4].slices) == len(past.slices) + 1 and kept.abs().max() > 0.1
-        return kept
+        assert len(canvases[0].slices) == len(pasts[0].slices) + 1 and kept.abs().max() > 0.1
+        return [kept]
 
-    monkeypatch.setattr("chronotope.simulate.model.sample", both)
+    monkeypatch.setattr("chronotope.simulate.model.sample_together", both)
     for action in (1, 2):
         state, _ = world.step(state, np.array([[action]]))
     assert len(errors) == 2 and max(errors) < 1e-5

@@ -26,7 +26,7 @@ from chronotope.models.packing import action_values, action_width
 from chronotope.presets import PRESETS
 from chronotope.simulate.model import WorldModel
 from chronotope.train.autoencoder import train_autoencoder
-from chronotope.train.dit import prepare_run, train_dit
+from chronotope.train.dit import describe, prepare_run, train_dit
 from chronotope.train.fit import check_actions_of_folders
 from chronotope.train.samples import make_samples
 
@@ -208,3 +208,28 @@ def test_other_actions_are_refused(run: Path, clips: Path, tmp_path: Path) -> No
     encode_dataset(tmp_path / "data", tmp_path / "bare", load_autoencoder(run), Geometry((1, 8, 8)))
     with pytest.raises(UsageError, match="the clips have no actions"):
         prepare_run(WORLD, LatentDataset([tmp_path / "bare"]), tmp_path / "new", None)
+
+
+def test_what_moves_with_the_view_is_measured_on_the_clips(clips: Path, run: Path, tmp_path: Path) -> None:
+    """A land of random cells of 8 pixels, which moves over the upper three rows of a frame; nothing else scrolls."""
+    data, rng = tmp_path / "clips", np.random.default_rng(0)
+    data.mkdir()
+    shutil.copy(clips / "dataset.json", data)
+    for number in range(3):
+        land, places = rng.integers(0, 256, (30, 30, 3), np.uint8), [12]
+        for step in rng.integers(-1, 2, 19):
+            places.append(places[-1] + int(step))
+        cells = np.stack([land[x : x + 4, x // 2 : x // 2 + 4] for x in places])
+        cells[:, 3] = 40
+        video.write(data / f"{number}.mp4", cells.repeat(8, axis=1).repeat(8, axis=2), 8.0)
+        values = np.ones((len(places), 1), int)
+        actions = Actions(values, np.arange(len(places)) > 0, np.zeros(len(places), np.float32))
+        np.savez(data / f"{number}.actions.npz", **actions.arrays())
+    encode_dataset(data, tmp_path / "latents", load_autoencoder(run), Geometry((1, 8, 8)))
+    prepared = prepare_run(WORLD, LatentDataset([tmp_path / "latents"]), tmp_path / "new", None)
+    assert prepared.scrolling == ("1111", "1111", "1111", "0000")
+    assert any("12 of 16 latents" in note for note in prepared.notes)
+    described = describe(prepared, LatentDataset([tmp_path / "latents"]), None)
+    assert described["scrolling"] == list(prepared.scrolling)
+    other = override(WORLD, ["defaults.width=64"])  # no clip has the size that is played
+    assert prepare_run(other, LatentDataset([tmp_path / "latents"]), tmp_path / "new", None).scrolling == ()
