@@ -105,7 +105,7 @@ def encode_frames(
     full_height, full_width = geometry.covered_size(height, width)
     if (full_height, full_width) != (height, width):
         frames = np.pad(frames, ((0, 0), (0, full_height - height), (0, full_width - width), (0, 0)), mode="edge")
-    pixels = torch.from_numpy(np.require(frames, requirements="CW"))
+    pixels = torch.from_numpy(np.require(frames, requirements=["C", "W"]))
     pieces = [pixels[piece.start : piece.stop] for piece in slices or geometry.slices(len(frames))]
     area, on_cpu = full_height * full_width, autoencoder.latent_mean.device.type == "cpu"
     if on_cpu:
