@@ -112,8 +112,8 @@ def interval(by_clip: Sequence[Sequence[float]], seed: int = 0) -> dict[str, Any
     sums, counts = np.array([sum(values) for values in by_clip]), np.array([len(values) for values in by_clip])
     picks = np.random.default_rng(seed).integers(len(by_clip), size=(RESAMPLES, len(by_clip)))
     means = sums[picks].sum(axis=1) / np.maximum(counts[picks].sum(axis=1), 1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return {"mean": round(float(sums.sum() / counts.sum()), 2), "interval": [round(float(low), 2), round(float(high), 2)]}
+    ends = [round(float(end), 2) for end in np.percentile(means, [2.5, 97.5])]
+    return {"mean": round(float(sums.sum() / counts.sum()), 2), "interval": ends}
 
 
 def table(found: Sequence[Found]) -> dict[str, Any]:
