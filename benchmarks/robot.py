@@ -34,7 +34,7 @@ from chronotope.worlds.table.pusher.spec import AREA, PusherSpec, scene_of
 
 START = 7  # the last real frame that is seen; most pushes begin after it
 CONTEXT = 6  # real frames before it that are seen, too
-HORIZONS = (8, 16)
+HORIZONS = (2, 8, 16)
 FRAMES = START + 1 + max(HORIZONS)
 MOVED = 0.1  # metres by which a solid must have come for it to count as pushed
 RESAMPLES = 2000
@@ -70,27 +70,25 @@ def located(spec: PusherSpec, clip: Clip, made: Frames) -> tuple[np.ndarray, np.
     return found[START:], missing[START:]
 
 
-def compare(world: WorldModel, clips: Sequence[Clip]) -> list[Found]:
-    """Predict every clip by every method."""
-    found = []
-    for number, clip in enumerate(clips):
-        spec, stop = replace(clip.spec, num_frames=FRAMES), START + 1
-        own, other = (each.actions.values[stop:FRAMES] for each in (clip, clips[(number + 1) % len(clips)]))
-        made = {
-            "the model": predicted(world, clip, own, number),
-            "another clip's actions": predicted(world, clip, other, number),
-            "copy last": np.repeat(clip.frames[START][None], FRAMES - stop, axis=0),
-            "the real frames": clip.frames[stop:FRAMES],
-        }
-        places, missing = {}, {}
-        for method, frames in made.items():
-            places[method], missing[method] = located(spec, clip, frames)
-        ruled = places["copy last"].copy()
-        for t, action in enumerate(own, start=1):
-            ruled[t, -1] = np.clip(ruled[t - 1, -1] + action / spec.fps, -np.array(AREA), AREA)
-        places["by its actions"], missing["by its actions"] = ruled, missing["copy last"]
-        found.append(Found(expected(spec), places, missing, made))
-    return found
+def compare(world: WorldModel, clips: Sequence[Clip], number: int) -> Found:
+    """Predict a clip by every method; the actions of the clip after it are the other ones."""
+    clip, stop = clips[number], START + 1
+    spec = replace(clip.spec, num_frames=FRAMES)
+    own, other = (each.actions.values[stop:FRAMES] for each in (clip, clips[(number + 1) % len(clips)]))
+    made = {
+        "the model": predicted(world, clip, own, number),
+        "another clip's actions": predicted(world, clip, other, number),
+        "copy last": np.repeat(clip.frames[START][None], FRAMES - stop, axis=0),
+        "the real frames": clip.frames[stop:FRAMES],
+    }
+    places, missing = {}, {}
+    for method, frames in made.items():
+        places[method], missing[method] = located(spec, clip, frames)
+    ruled = places["copy last"].copy()
+    for t, action in enumerate(own, start=1):
+        ruled[t, -1] = np.clip(ruled[t - 1, -1] + action / spec.fps, -np.array(AREA), AREA)
+    places["by its actions"], missing["by its actions"] = ruled, missing["copy last"]
+    return Found(expected(spec), places, missing, made)
 
 
 def errors(found: Found, method: str, horizon: int) -> dict[str, dict[str, list[float]]]:
@@ -114,8 +112,8 @@ def interval(by_clip: Sequence[Sequence[float]], seed: int = 0) -> dict[str, Any
     sums, counts = np.array([sum(values) for values in by_clip]), np.array([len(values) for values in by_clip])
     picks = np.random.default_rng(seed).integers(len(by_clip), size=(RESAMPLES, len(by_clip)))
     means = sums[picks].sum(axis=1) / np.maximum(counts[picks].sum(axis=1), 1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return {"mean": round(float(sums.sum() / counts.sum()), 2), "interval": [round(low, 2), round(high, 2)]}
+    ends = [round(float(end), 2) for end in np.percentile(means, [2.5, 97.5])]
+    return {"mean": round(float(sums.sum() / counts.sum()), 2), "interval": ends}
 
 
 def table(found: Sequence[Found]) -> dict[str, Any]:
@@ -160,7 +158,7 @@ def main() -> None:
     clips = read_clips(options.clips, world.schema, options.count, FRAMES)
     if len(clips) < 2:
         raise SystemExit(f"{options.clips} holds {len(clips)} clips of {FRAMES} frames, expected 2 or more")
-    found = compare(world, clips)
+    found = [compare(world, clips, number) for number in range(len(clips))]
     about = {"clips": len(clips), "last real frame": START, "fps": world.fps, "errors": table(found)}
     print(json.dumps(about, indent=1))
     if options.json:

@@ -11,6 +11,7 @@ import numpy as np
 
 from chronotope.geometry import Frames
 from chronotope.worlds.controls import control_clips, moment_of, pick, splice
+from chronotope.worlds.persistence import persistent_frames
 from chronotope.worlds.table.edits import EXTRA_ID, changed, free_place, moved, other_colour, with_extra, without
 from chronotope.worlds.table.pusher.checks import LEAST_PUSH, expected
 from chronotope.worlds.table.pusher.deeds import Deed, deeds
@@ -23,7 +24,7 @@ from chronotope.worlds.table.spec import Actor, TableSpec
 __all__ = ["FAULTS", "controls", "inject"]
 
 VISIBLE = 0.9  # of an actor through the whole clip, so that its fault can be seen
-AHEAD = 0.6  # seconds by which an effect comes before its cause
+UNREACHED, SEEN = 0.6, 0.18  # metres: the stick is far from a solid, and the solid has moved
 DRIFT = 0.5  # metres
 INSIDE = 0.9  # of the half size of the frame: the border of what is drawn
 
@@ -174,17 +175,17 @@ def _passed_through(clip: _Clip, rng: np.random.Generator) -> Frames | None:
 
 
 def _early(clip: _Clip, rng: np.random.Generator) -> Frames | None:
-    """Let a solid move before the stick has come to it."""
-    ahead = round(AHEAD * clip.spec.fps)
+    """Let a solid move before the stick has come to it, as far ahead as it takes to be seen."""
     for deed in clip.pushed():
-        i, position = clip.index(deed.actor), clip.trajectory.position.copy()
-        gap = np.linalg.norm(position[:, i, :2] - position[:, -1, :2], axis=1)
-        shown = min(deed.start + 1 - ahead + 3, len(gap) - 1)
-        if deed.start < ahead + 1 or gap[: shown + 1].min() < 0.75 or deed.metres < 0.3:
-            continue
-        times = np.minimum(np.arange(len(gap)) + ahead, len(gap) - 1)
-        position[:, i] = position[times, i]
-        return clip.drawn(dataclasses.replace(clip.trajectory, position=position))
+        i = clip.index(deed.actor)
+        for ahead in range(3, deed.start):
+            times = np.minimum(np.arange(clip.spec.num_frames) + ahead, clip.spec.num_frames - 1)
+            position = clip.trajectory.position.copy()
+            position[:, i] = position[times, i]
+            gap = np.linalg.norm(position[:, i, :2] - position[:, -1, :2], axis=1)
+            away = np.linalg.norm(position[:, i, :2] - position[0, i, :2], axis=1)
+            if (np.logical_and.accumulate(gap > UNREACHED) & (away > SEEN)).sum() >= persistent_frames(clip.spec.fps):
+                return clip.drawn(dataclasses.replace(clip.trajectory, position=position))
     return None
 
 
