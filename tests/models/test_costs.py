@@ -41,7 +41,7 @@ from tests.cli.models import AUTOENCODER, SMALL_AUTOENCODER, answer, refused
 from tests.cli.models import run as run_command
 
 SIZE = SampleSize(visual=24, text=5, slices=4)
-LONG, LARGE = ("batch_tokens", "max_sample_tokens"), ["defaults.num_frames=100000", "defaults.width=2048"]
+LONG, LARGE = ("batch_tokens", "max_sample_tokens"), ["defaults.num_frames=1000000", "defaults.width=2048"]
 
 
 def packed(config: DiTConfig, size: SampleSize, copies: int) -> PackedTokens:
