@@ -348,34 +348,50 @@ def test_public_names_are_listed_and_load_torch_on_first_use() -> None:
     assert set(python(code).split()) == set(names) - {"__version__"}
 
 
-def test_every_module_imports_silently() -> None:
-    """Each module imports, and none loads a package that the CPU build of torch breaks or that takes seconds."""
+def modules_of_the_package() -> list[str]:
     files = [source.path for source in sources() if source.in_package and source.path.name != "__main__.py"]
-    names = [".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in files]
-    assert "chronotope.errors" in names
-    loaded = python(
-        f"import importlib, sys; [importlib.import_module(n) for n in {names}]; print(*sys.modules)"
-    ).split()
-    assert set(names) <= set(loaded)
-    assert not set(loaded) & HEAVY
+    return [".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in files]
 
 
-def test_scripts_import_names_that_exist() -> None:
-    """No script of runs, tools, docs or benchmarks names a function that has moved; they are not executed."""
+def names_in_scripts() -> list[tuple[str, str, str]]:
+    """The path of each script, and the modules and names that it imports from the repository."""
     names = []
     for source in sources():
         if source.path.parts[0] in ("runs", "tools", "docs", "benchmarks"):
             for node in source.nodes:
                 if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in FOLDERS:
                     names += [(str(source.path), node.module, alias.name) for alias in node.names]
-    assert any(path.startswith("runs") for path, _, _ in names)
-    missing = python(
-        "import importlib, importlib.util\n"
+    return names
+
+
+@functools.cache
+def after_importing_all() -> tuple[str, str]:
+    """The modules that are loaded after every one of the package, and the names in scripts that do not exist.
+
+    One interpreter tells both, since it takes seconds to load them.
+    """
+    loaded, missing = python(
+        "import importlib, importlib.util, sys\n"
+        f"for module in {modules_of_the_package()}: importlib.import_module(module)\n"
+        "print(*sys.modules)\n"
         "def exists(module, name):\n"
         "    return hasattr(importlib.import_module(module), name) or importlib.util.find_spec(f'{module}.{name}')\n"
-        f"print([row for row in {names} if not exists(*row[1:])])"
-    )
-    assert missing == "[]\n"
+        f"print([row for row in {names_in_scripts()} if not exists(*row[1:])])"
+    ).splitlines()
+    return loaded, missing
+
+
+def test_every_module_imports_silently() -> None:
+    """Each module imports, and none loads a package that the CPU build of torch breaks or that takes seconds."""
+    names, loaded = set(modules_of_the_package()), set(after_importing_all()[0].split())
+    assert "chronotope.errors" in names <= loaded
+    assert not loaded & HEAVY
+
+
+def test_scripts_import_names_that_exist() -> None:
+    """No script of runs, tools, docs or benchmarks names a function that has moved; they are not executed."""
+    assert any(path.startswith("runs") for path, _, _ in names_in_scripts())
+    assert after_importing_all()[1] == "[]"
 
 
 def test_help_loads_no_heavy_package() -> None:

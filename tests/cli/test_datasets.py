@@ -84,6 +84,7 @@ def test_the_page_shows_what_is_held_out_and_the_way(taught: Path) -> None:
     assert on_the_way and all(f'src="{path.relative_to(taught)}"' in page for path in on_the_way)
 
 
+@pytest.mark.slow  # curate/test_run.py has the kinds, cli/test_train.py the settings
 def test_settings_and_kinds_of_shots_can_be_chosen(footage: Path, model: Path, tmp_path: Path) -> None:
     words = ("teach", footage, "--out", tmp_path / "mine", "--holder", "My Lab", "--from", model, "--max-side", "32")
     result = run(*words, "--keep", "still", "--set", "train.steps=3", "defaults.num_frames=5")

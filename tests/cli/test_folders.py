@@ -73,7 +73,7 @@ def test_exchanged_sidecars_are_found(copied: Path) -> None:
     assert looked.stderr.count("tells of another video than") == 2
 
 
-def test_the_page_of_another_report_is_found(copied: Path, other: Path) -> None:
+def test_the_page_of_another_report_is_found(copied: Path, selected: Path, other: Path) -> None:
     shutil.copy(other / "index.html", copied / "index.html")
     looked = run("check", copied)
     assert looked.exit_code == 1 and "index.html is the page of another report" in looked.stderr

@@ -93,9 +93,9 @@ def test_a_long_video_is_generated_window_by_window(model: Path) -> None:
 
 @pytest.mark.skipif(not BIKES.exists(), reason="the film could not be fetched")
 @pytest.mark.parametrize(
-    "words", [["--extend", BIKES], ["--extend", BIKES, "--backward"], ["--edit", BIKES],
-              ["--retake", BIKES, "--from", "1", "--to", "2"], ["--connect", BIKES, "a.mp4"],
-              ["--loop", "--extend", BIKES], ["--image", BIKES, "--at", "0.5"]],
+    "words", [["--extend", BIKES], ["--retake", BIKES, "--from", "1", "--to", "2"], ["--connect", BIKES, "a.mp4"],
+              ["--image", BIKES, "--at", "0.5"], *(pytest.param(words, marks=pytest.mark.slow) for words in (
+              ["--extend", BIKES, "--backward"], ["--edit", BIKES], ["--loop", "--extend", BIKES]))],
     ids=lambda words: " ".join(str(word) for word in words if not isinstance(word, Path)),
 )  # fmt: skip
 def test_a_film_goes_through_every_task(model: Path, words: list[Any]) -> None:
@@ -176,7 +176,15 @@ def test_a_clip_that_does_not_fit_the_memory_is_refused_before_it_is_read(
         inputs.Options(extend=clip).request((Prompt("x"),), Defaults(), Geometry())
 
 
-def test_a_clip_is_encoded_once_for_many_seeds(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--extend", "a.mp4", "--context", "0.5"],
+        pytest.param(["--retake", "a.mp4", "--mask", "mask.png"], marks=pytest.mark.slow),
+        ["--loop"],
+    ],
+)
+def test_a_clip_is_encoded_once_for_many_seeds(model: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
     """And each seed gives the same file as alone."""
     seen: list[int] = []
 
@@ -192,20 +200,17 @@ def test_a_clip_is_encoded_once_for_many_seeds(model: Path, monkeypatch: pytest.
         return lay_out_inputs(*arguments)
 
     monkeypatch.setattr(plan, "lay_out_inputs", laid_out)
-    for words in (["--extend", "a.mp4", "--context", "0.5"], ["--retake", "a.mp4", "--mask", "mask.png"], ["--loop"]):
-        words = [PROMPT, *words, "--model", str(model)]
-        alone = [run("generate", *words, "--seed", seed, "-o", f"alone-{seed}.mp4") for seed in (3, 4)]
-        once = len(seen) // len(alone)
-        seen.clear()
-        assert {
-            made.exit_code for made in (*alone, run("generate", *words, "--seed", 3, "--count", 2, "-o", "x.mp4"))
-        } == {0}
-        assert len(seen) == once == ("--loop" not in words)
-        for seed in (3, 4):
-            assert np.array_equal(video.read(f"x-{seed}.mp4").frames, video.read(f"alone-{seed}.mp4").frames)
-        assert len(layouts) == len(alone) + 1  # and laid out once
-        seen.clear()
-        layouts.clear()
+    words = [PROMPT, *words, "--model", str(model)]
+    alone = [run("generate", *words, "--seed", seed, "-o", f"alone-{seed}.mp4") for seed in (3, 4)]
+    once = len(seen) // len(alone)
+    seen.clear()
+    assert {made.exit_code for made in (*alone, run("generate", *words, "--seed", 3, "--count", 2, "-o", "x.mp4"))} == {
+        0
+    }
+    assert len(seen) == once == ("--loop" not in words)
+    for seed in (3, 4):
+        assert np.array_equal(video.read(f"x-{seed}.mp4").frames, video.read(f"alone-{seed}.mp4").frames)
+    assert len(layouts) == len(alone) + 1  # and laid out once
 
 
 def test_deviations_from_the_request_are_noted(model: Path) -> None:

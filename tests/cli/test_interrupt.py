@@ -140,6 +140,7 @@ def test_finished_frames_survive_a_kill(start: Start, model: Path, tmp_path: Pat
     assert files_in(tmp_path) == {"long.mp4", "long.mp4.json"}
 
 
+@pytest.mark.slow  # train/test_crashes.py has the lock of two processes
 def test_two_processes_do_not_write_one_file(start: Start, model: Path, tmp_path: Path) -> None:
     process = begin(start, model, tmp_path)
     process.send_signal(signal.SIGSTOP)  # or it could be done before the second one has started

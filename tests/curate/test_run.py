@@ -122,10 +122,11 @@ curate(raw_files([folder], out), out, Filters(), own_footage("My Lab"), read_cap
 """
 
 
-def test_killed_at_random_moments_the_result_is_the_same(footage: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("attempts", [1, pytest.param(4, marks=pytest.mark.slow)])
+def test_killed_at_random_moments_the_result_is_the_same(footage: Path, tmp_path: Path, attempts: int) -> None:
     run(footage, tmp_path / "whole")
     generator = random.Random(0)
-    for attempt in range(2):
+    for attempt in range(attempts):
         out = tmp_path / str(attempt)
         for _ in range(2):
             process = subprocess.Popen(

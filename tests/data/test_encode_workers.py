@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import chronotope
 from chronotope.data.limits import Limits
 from tests.data.test_encode import clips, content, encode, save_clip
@@ -51,6 +53,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow  # test_processes.py has the end of a worker, test_encode.py a killed encoding
 def test_a_killed_worker_is_one_sentence_and_the_run_goes_on(clips: Path, tmp_path: Path) -> None:
     script = tmp_path / "killed.py"
     script.write_text(WORKER_KILLED.format(tests=str(Path(__file__).parents[1])))

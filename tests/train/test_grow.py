@@ -29,9 +29,8 @@ from chronotope.train.dit import train_dit
 from chronotope.train.grow import fit_new_channels, grow_autoencoder, grow_captioner, grow_dit
 from chronotope.train.language.captioner import CaptionerRun, CaptionerTraining, train_captioner
 from tests.cli.models import save_run
-from tests.train.test_training import AUTOENCODER, DIT, clips, run
+from tests.train.small import AUTOENCODER, DIT
 
-__all__ = ["clips", "run"]  # fixtures
 CONFIG = AutoencoderConfig(widths=(8, 12), encoder_blocks=(1, 1), decoder_blocks=(1, 1), channels=3)
 
 
@@ -168,6 +167,7 @@ def script() -> ModuleType:
     return module
 
 
+@pytest.mark.slow  # the networks of a grown model have tests each
 def test_a_grown_model_is_trained_and_generates(run: Path, clips: Path, tmp_path: Path, script: ModuleType) -> None:
     grown, out = tmp_path / "grown", tmp_path / "out"
     script.grow_an_autoencoder(str(run), 2, 6, [clips], grown)

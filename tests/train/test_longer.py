@@ -23,9 +23,7 @@ from chronotope.train.autoencoder import AutoencoderTraining, is_frozen, reconst
 from chronotope.train.batches import check_batch_tokens, make_batch, window_sizes
 from chronotope.train.order import plan_batches
 from chronotope.train.state import TrainState
-from tests.train.test_training import AUTOENCODER, DIT, clips, run, weights
-
-__all__ = ["clips", "run"]  # fixtures
+from tests.train.small import AUTOENCODER, DIT, weights
 
 
 def test_training_a_decoder_further_keeps_latents_valid(run: Path, clips: Path, tmp_path: Path) -> None:

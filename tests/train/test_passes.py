@@ -23,9 +23,7 @@ from chronotope.train.dit import train_dit
 from chronotope.train.loss import flow_loss
 from chronotope.train.order import plan_batches
 from tests.models.test_costs import packed
-from tests.train.test_training import DIT, clips, run, weights
-
-__all__ = ["clips", "run"]  # fixtures
+from tests.train.small import DIT, weights
 
 DEEP = override(DIT, ["model.depth=3"])
 

@@ -27,8 +27,8 @@ from chronotope.train.autoencoder import train_autoencoder
 from chronotope.train.dit import train_dit
 from chronotope.train.state import TrainState
 from tests.cli.models import save_clips
+from tests.train.small import AUTOENCODER
 from tests.train.test_parallel import SETTINGS, write_latents
-from tests.train.test_training import AUTOENCODER
 
 DIT = override(override(dit.DiTRun(), SETTINGS), ["train.steps=8", "train.save_every=2", "train.log_every=3"])
 

@@ -20,11 +20,9 @@ from chronotope.data.pixels import load_pool
 from chronotope.errors import FileProblem, UsageError
 from chronotope.generate.pipeline import Generator, load_autoencoder
 from chronotope.geometry import Geometry
-from chronotope.media import video
 from chronotope.models.autoencoder import Autoencoder
 from chronotope.prompt import Prompt
 from chronotope.train.autoencoder import (
-    AutoencoderRun,
     calibrate,
     initialise_linear_paths,
     pixel_sensitivity,
@@ -34,78 +32,13 @@ from chronotope.train.autoencoder import (
     validation,
 )
 from chronotope.train.batches import caption_notes, length_notes
-from chronotope.train.config import CaptionConfig, DiTRun
+from chronotope.train.config import CaptionConfig
 from chronotope.train.dit import train_dit
 from chronotope.train.log import TrainingLog
 from chronotope.train.noise_levels import NoiseLevelConfig, noise_levels, sample_noise_levels
 from chronotope.train.optimizers import orthogonalise
 from chronotope.train.samples import choose_caption, clip_window, make_samples
-
-AUTOENCODER = override(
-    AutoencoderRun(),
-    [
-        "model.widths=[8,12]",
-        "model.encoder_blocks=[1,1]",
-        "model.decoder_blocks=[1,1]",
-        "model.channels=4",
-        "pool.batch_pixels=30000",
-        "pool.shapes=[[8,32,32],[1,32,32]]",
-        "train.precision=fp32",
-        "train.steps=6",
-        "train.warmup=1",
-        "train.freeze_encoder_from=4",
-        "train.save_every=3",
-        "train.check_every=6",
-    ],
-)
-DIT = override(
-    DiTRun(),
-    [
-        "model.channels=4",
-        "model.head_dim=16",
-        "model.width=32",
-        "model.depth=1",
-        "model.text_depth=1",
-        "model.vocabulary_size=80",
-        "train.precision=fp32",
-        "train.steps=6",
-        "train.warmup=1",
-        "train.batch_tokens=150",
-        "train.save_every=3",
-    ],
-)
-
-
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("clips")
-    rng = np.random.default_rng(0)
-    for i, frames in enumerate([9, 8, 12, 1, 16, 9]):
-        moving = np.zeros((frames, 32, 32 + 16 * (i % 2), 3), np.uint8)
-        for t in range(frames):
-            moving[t, 8:20, 2 + t : 12 + t] = rng.integers(100, 256, 3)
-        path = folder / (f"{i}.mp4" if frames > 1 else f"{i}.png")
-        if frames > 1:
-            video.write(path, moving, 8.0)
-        else:
-            video.write_image(path, moving[0])
-        path.with_suffix(".json").write_text(
-            json.dumps({"captions": {"sentence": [f"block {i} moves"], "tags": ["block"]}})
-        )
-    return folder
-
-
-@pytest.fixture(scope="module")
-def run(clips, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("run")
-    train_autoencoder(AUTOENCODER, [clips], folder / "autoencoder", quiet=True)
-    encode_dataset(clips, folder / "latents", load_autoencoder(folder), Geometry())
-    train_dit(DIT, [folder / "latents"], folder / "dit", quiet=True)
-    return folder
-
-
-def weights(folder):
-    return (folder / "model.safetensors").read_bytes()
+from tests.train.small import AUTOENCODER, DIT, weights
 
 
 def test_a_run_makes_videos(run):
