@@ -1,7 +1,7 @@
 """How far a trained world can be trusted: its frames against those of the real clips, for the same actions.
 
     python -m benchmarks.worlds RUN CLIPS [--diamond 12min.safetensors 40min.safetensors] [--clips 24] [--frames 16]
-        [--only steps places collapse] [--minutes 10 --seeds 20] [--json FILE] [--sheet FILE.png]
+        [--only steps places collapse] [--models model diamond rules game] [--minutes 10 --seeds 20] [--json FILE]
 
 RUN is a folder or the name of a model with actions, and CLIPS a folder of clips that were held out. Beside the model
 are measured: `--diamond`, worlds of `benchmarks.worlds.diamond`; "copy last", which repeats the last frame; "shift
@@ -36,6 +36,7 @@ from chronotope.simulate.model import StepSettings, WorldModel
 from chronotope.storage import read_json, write_json
 
 SECTIONS = ("steps", "places", "collapse")
+MODELS = ("model", "diamond", "rules", "game")
 GAME = "the game itself"
 
 
@@ -71,22 +72,23 @@ def draw_sheet(models: Mapping[str, Model], clips: Sequence[Clip], path: Path) -
 def measured(asked: argparse.Namespace, world: WorldModel, clips: Sequence[Clip]) -> Iterator[Row]:
     """Yield the rows of what is asked, as they are measured."""
     truth = Truth(clips)
-    learned: dict[str, Model] = {"the model": world}
-    for path in asked.diamond:
+    learned: dict[str, Model] = {"the model": world} if "model" in asked.models else {}
+    for path in asked.diamond if "diamond" in asked.models else ():
         learned[f"DIAMOND-like, {path.stem}"] = Diamond.load(path)
     rules: dict[str, Model] = {
         "copy last": Rule(world.schema, moves=False),
         "shift rule": Rule(world.schema, moves=True),
     }
+    game: dict[str, Model] = {GAME: truth} if "game" in asked.models else {}
     if asked.sheet:
         draw_sheet(learned, clips[:4], asked.sheet)
-    everything = {**learned, **rules, GAME: truth}
+    everything = {**learned, **(rules if "rules" in asked.models else {}), **game}
     if "steps" in asked.only:
         yield from (row for row in steps(everything, truth, clips) if row.unit != "1/s" or row.model in learned)
     if "places" in asked.only:
         yield from places(everything, truth, clips)
     if "collapse" in asked.only:
-        for name, model in {**learned, GAME: truth}.items():
+        for name, model in {**learned, **game}.items():
             yield from hazard(name, model, clips, world.fps, asked.seeds, asked.minutes)
 
 
@@ -98,6 +100,7 @@ def main() -> None:
     parser.add_argument("--clips", dest="count", type=int, default=24)
     parser.add_argument("--frames", type=int, default=16)
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS)
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--steps", type=int)

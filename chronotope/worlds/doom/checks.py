@@ -1,12 +1,14 @@
 """Judge a Doom video: the player turns and walks as asked, is armed, and the view never leaps.
 
-A deed is asked for where it can be seen in the true clip: before a bare wall no camera tells a step.
+A deed is asked for where it can be seen in the true clip: before a bare wall no camera tells a step, and a turn makes
+the picture grow or shrink as steps do. The order of two deeds is asked for where their motions in the true clip have
+it.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -55,15 +57,30 @@ def true_motion(spec: DoomSpec) -> Motion:
     return measure(simulate(spec).frames)
 
 
+@functools.lru_cache(maxsize=64)
 def visible_deeds(spec: DoomSpec) -> tuple[Visible, ...]:
-    """Return the turns and walks of a clip that can be seen in its frames."""
+    """Return the turns and walks of a clip that can be seen in its frames, whose motion is not larger the other way."""
     motion, found = true_motion(spec), list[Visible]()
     for deed in deeds(simulate(spec).states):
         if deed.kind in ("turn", "walk"):
             amounts = Visible(deed, 0.0).amounts(motion)[deed.start + 1 : deed.end + 1]
             if amounts.sum() >= (LEAST_SHIFT if deed.kind == "turn" else LEAST_GROWTH):
                 found.append(Visible(deed, float(amounts.sum())))
-    return tuple(found)
+    return tuple(one for one in found if not _wrong_way(one, found, motion))
+
+
+def _wrong_way(one: Visible, wanted: Sequence[Visible], motion: Motion) -> bool:
+    """Tell whether a video moves the other way, by more than it moves the way of a deed; not if both are asked for."""
+    amount, opposite = largest_run(one.amounts(motion))[0], largest_run(-one.amounts(motion))[0]
+    ways = {other.deed.what for other in wanted if other.deed.kind == one.deed.kind}
+    return opposite > max(ENOUGH * one.amount, amount) and len(ways) == 1
+
+
+def _in_order(wanted: Sequence[Visible], motion: Motion) -> bool:
+    """Tell whether the middles of the motions of two deeds are in the order of the deeds."""
+    deeds = [one.deed.start + one.deed.end for one in wanted]
+    runs = [sum(largest_run(one.amounts(motion))[1:]) for one in wanted]
+    return (deeds[0] < deeds[1]) == (runs[0] < runs[1])
 
 
 def judge(spec: DoomSpec, frames: Frames) -> tuple[Check, ...]:
@@ -135,22 +152,17 @@ def _motion(spec: DoomSpec, frames: Frames) -> Iterator[Check]:
     yield Check("view moves steadily", "", "MOT-SHK" if unsteady else None, 0)
     if not moves:
         return
-    times: list[tuple[int, float]] = []
+    seen = 0
     for one in wanted:
-        amount, start, end = largest_run(one.amounts(shown))
-        opposite = largest_run(-one.amounts(shown))
-        wrong_way = opposite[0] > max(ENOUGH * one.amount, amount) and not _both_ways(wanted, one.deed.kind)
-        name = f"{one.deed.kind}s {one.deed.what}"
+        amount = largest_run(one.amounts(shown))[0]
+        measured = {"share of the true motion": amount / one.amount}
+        name, wrong_way = f"{one.deed.kind}s {one.deed.what}", _wrong_way(one, wanted, shown)
         if amount >= ENOUGH * one.amount and not wrong_way:
-            yield Check(name, "player", measured={"share of the true motion": amount / one.amount})
-            times.append((one.deed.start + one.deed.end, start + end))
+            yield Check(name, "player", measured=measured)
+            seen += 1
             continue
-        code, frame = ("MOT-DIR", opposite[1]) if wrong_way else ("TXT-ACT", 0)
-        yield Check(name, "player", code, frame, {"share of the true motion": amount / one.amount})
-    if len(times) == len(wanted) == 2:
-        same = (times[0][0] < times[1][0]) == (times[0][1] < times[1][1])
+        code, frame = ("MOT-DIR", largest_run(-one.amounts(shown))[1]) if wrong_way else ("TXT-ACT", 0)
+        yield Check(name, "player", code, frame, measured)
+    if seen == len(wanted) == 2 and _in_order(wanted, true):
+        same = _in_order(wanted, shown)
         yield Check("deeds come in order", "player", None if same else "TXT-ORD", None if same else 0)
-
-
-def _both_ways(wanted: tuple[Visible, ...], kind: str) -> bool:
-    return len({one.deed.what for one in wanted if one.deed.kind == kind}) == 2

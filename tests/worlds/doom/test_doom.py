@@ -16,7 +16,7 @@ from chronotope.worlds.doom.checks import visible_deeds
 from chronotope.worlds.doom.deeds import deeds, turns
 from chronotope.worlds.doom.faults import FAULTS, controls, inject
 from chronotope.worlds.doom.game import install_line
-from chronotope.worlds.doom.motion import largest_run, measure
+from chronotope.worlds.doom.motion import Motion, largest_run, measure
 from chronotope.worlds.doom.sample import DoomScope, sample_doom
 from chronotope.worlds.doom.simulate import planned, play, simulate
 from chronotope.worlds.doom.spec import HELDOUT_MAPS, DoomSpec
@@ -112,6 +112,21 @@ def test_true_clips_pass_faults_are_found_and_controls_fail(sampled: DoomSpec) -
         for name, changed in controls(spec, frames, np.random.default_rng(0)).items():
             assert not succeeds(DOOM.check(case, changed)), name
     assert {"TXT-CNT", "OBJ-DIS", "MOT-STA", "MOT-DIR", "VIS-BLR"} <= injected
+
+
+def test_a_deed_is_not_asked_for_where_its_motion_is_larger_the_other_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = dataclasses.replace(TURN, seed=4)
+    episode = simulate(spec)
+    (turn,) = (deed for deed in deeds(episode.states) if deed.kind == "turn")
+    shift = np.zeros(spec.num_frames)
+    shift[turn.start + 1 : turn.end + 1] = 0.3 / (turn.end - turn.start)
+    for back, asked in ((0.2, True), (0.4, False)):
+        shift[turn.end + 1 :] = -back / (spec.num_frames - turn.end - 1)
+        still = np.zeros(spec.num_frames)
+        monkeypatch.setattr("chronotope.worlds.doom.checks.true_motion", lambda _: Motion(shift, still, still, still))  # noqa: B023
+        visible_deeds.cache_clear()
+        assert ("turn" in {one.deed.kind for one in visible_deeds(spec)}) == asked
+    visible_deeds.cache_clear()
 
 
 def test_maps_are_in_one_split(sampled: DoomSpec) -> None:
