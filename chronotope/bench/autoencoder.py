@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
@@ -106,7 +107,8 @@ def _speeds(
     case: str, seconds: dict[str, list[float]], counts: dict[str, float], clip: Tensor, notes: dict[str, str]
 ) -> list[Line]:
     """Return lines of seconds as lines of megapixels a second; the ratios stay those of the seconds."""
-    pixels = clip[..., 0].numel() / 1e6
+    pixels, rate = clip[..., 0].numel() / 1e6, counts[OURS] / statistics.median(seconds[OURS]) / 1e9
+    notes = {**notes, OURS: f"{notes[OURS]}, {rate:.0f} GFLOP/s"}
     published_ones = {name: times for name, times in seconds.items() if not name.endswith("equal size")}
     equal = {name: times for name, times in seconds.items() if name.endswith("equal size")}
     lines = lines_of(case, published_ones, notes, ">= 15", counts=counts)
