@@ -172,6 +172,20 @@ def test_encoders_and_decoders_are_given_the_same_clip() -> None:
     assert len(calls["encode"][AGAIN]()) == 3  # slices: a still one and two of four frames
 
 
+def test_speeds_are_of_pixels_and_the_aims_of_their_own_kind() -> None:
+    clip = torch.zeros(2, 500, 1000, 3, dtype=torch.uint8)
+    seconds = {OURS: [0.5], AGAIN: [0.5], "Cosmos": [4.0], "Cosmos, equal size": [1.0]}
+    flops = {OURS: 1e9, AGAIN: 1e9, "Cosmos": 7e9, "Cosmos, equal size": 5e8}
+    lines = autoencoder._speeds("encode", seconds, flops, clip, {OURS: "1 M"})
+    assert [(line.who, line.value, line.ratio, line.counted, line.aim) for line in lines] == [
+        (OURS, 2.0, 1.0, 1.0, ""),
+        (AGAIN, 2.0, 1.0, 1.0, ""),
+        ("Cosmos", 0.25, 8.0, 7.0, ">= 15"),
+        ("Cosmos, equal size", 1.0, 2.0, 0.5, ">= 2.5"),
+    ]
+    assert lines[0].note == "1 M, 2 GFLOP/s" and {line.unit for line in lines} == {"Mpixel/s"}
+
+
 def test_the_memory_of_a_step_grows_with_its_tokens() -> None:
     assert memory.peak_of_step(OURS, 16) < memory.peak_of_step(OURS, 1024)
 
