@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,13 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from chronotope.bench.lines import AGAIN, OURS, Line, Section, lines_of
-from chronotope.bench.measure import in_turns
 from chronotope.bench.peers import import_diffusers, parameters_of
+from chronotope.bench.work import seconds_and_flops
 from chronotope.generate.pipeline import WEIGHTS, load_autoencoder
 from chronotope.geometry import Geometry
 from chronotope.models.autoencoder import Autoencoder
 
-__all__ = ["calls_of", "equal_wan", "measure_autoencoder", "published"]
+__all__ = ["calls_of", "equal_wan", "measure_autoencoder", "nearest", "published"]
 
 FRAMES = 9  # a length that all of them take without padding
 PUBLISHED = ("AutoencoderKLWan", "AutoencoderKLLTXVideo", "AutoencoderKLCosmos")
@@ -30,12 +32,12 @@ def published(name: str) -> nn.Module:
 
 def equal_wan(parameters: int) -> nn.Module:
     """Return Wan's autoencoder in the width that brings its parameters nearest to `parameters`."""
-    return _nearest(lambda width: import_diffusers().AutoencoderKLWan(base_dim=width), range(8, 64, 4), parameters)
+    return nearest(lambda width: import_diffusers().AutoencoderKLWan(base_dim=width), range(8, 64, 4), parameters)
 
 
 def equal_cosmos(parameters: int) -> nn.Module:
     """Return Cosmos' autoencoder in the width that brings its parameters nearest to `parameters`."""
-    return _nearest(_cosmos, (16, 24, 32, 48, 64), parameters)
+    return nearest(_cosmos, (16, 24, 32, 48, 64), parameters)
 
 
 def _cosmos(width: int) -> Any:
@@ -45,7 +47,9 @@ def _cosmos(width: int) -> Any:
     return import_diffusers().AutoencoderKLCosmos(**scaled)
 
 
-def _nearest(make: Callable[[int], Any], widths: Iterable[int], parameters: int) -> nn.Module:
+def nearest(make: Callable[[int], Any], widths: Iterable[int], parameters: int) -> nn.Module:
+    """Return the network of the width that brings its parameters nearest to `parameters`."""
+
     def distance(width: int) -> int:
         with torch.device("meta"):
             return abs(parameters_of(make(width)) - parameters)
@@ -93,21 +97,21 @@ def measure_autoencoder(against: str, rounds: int, full: bool) -> Section:
         clip = torch.randint(0, 256, (FRAMES, side, side, 3), dtype=torch.uint8, generator=generator)
         for what, calls in calls_of(ours, others, clip).items():
             with torch.no_grad():
-                lines += _speeds(f"{what}, {side} px", in_turns(calls, rounds), clip, notes)
+                lines += _speeds(f"{what}, {side} px", *seconds_and_flops(calls, rounds), clip, notes)
     return Section(
         "autoencoder", f"Mpixel/s of one core: {FRAMES} frames, fp32, random weights of the others", tuple(lines)
     )
 
 
-def _speeds(case: str, seconds: dict[str, list[float]], clip: Tensor, notes: dict[str, str]) -> list[Line]:
+def _speeds(
+    case: str, seconds: dict[str, list[float]], counts: dict[str, float], clip: Tensor, notes: dict[str, str]
+) -> list[Line]:
     """Return lines of seconds as lines of megapixels a second; the ratios stay those of the seconds."""
-    pixels = clip[..., 0].numel() / 1e6
+    pixels, rate = clip[..., 0].numel() / 1e6, counts[OURS] / statistics.median(seconds[OURS]) / 1e9
+    notes = {**notes, OURS: f"{notes[OURS]}, {rate:.0f} GFLOP/s"}
     published_ones = {name: times for name, times in seconds.items() if not name.endswith("equal size")}
     equal = {name: times for name, times in seconds.items() if name.endswith("equal size")}
-    lines = lines_of(case, published_ones, notes, ">= 15")
-    lines += [line for line in lines_of(case, {OURS: seconds[OURS], **equal}, notes, ">= 2.5") if line.who != OURS]
-    return [
-        Line(line.case, line.who, pixels / line.value, "Mpixel/s", line.ratio, line.aim, line.note)
-        for line in lines
-        if line.value
-    ]
+    lines = lines_of(case, published_ones, notes, ">= 15", counts=counts)
+    of_equals = lines_of(case, {OURS: seconds[OURS], **equal}, notes, ">= 2.5", counts=counts)
+    lines += [line for line in of_equals if line.who != OURS]
+    return [replace(line, value=pixels / line.value, unit="Mpixel/s") for line in lines if line.value]

@@ -18,7 +18,8 @@ AGAIN = "chronotope again"  # the same call a second time in each round: how far
 class Line:
     """One number: what was measured of whom, in `unit`, and how many times that of Chronotope it is.
 
-    `value` is None where nothing was measured, and `note` says why.
+    `counted` is the same ratio, of the FLOPs (of the bytes, where memory is measured) that arithmetic counts: where it
+    equals the measured one, arithmetic is the limit. `value` is None where nothing was measured, and `note` says why.
     """
 
     case: str
@@ -28,6 +29,7 @@ class Line:
     ratio: float | None = None
     aim: str = ""
     note: str = ""
+    counted: float | None = None
 
 
 @dataclass(frozen=True)
@@ -45,12 +47,14 @@ def lines_of(
     notes: Mapping[str, str] | None = None,
     aim: str = "",
     apart: Collection[str] = (),
+    counts: Mapping[str, float] | None = None,
 ) -> list[Line]:
     """Return a line for each name of `in_turns`; the aim stands beside the one that is hardest to beat.
 
-    It does not stand beside those that are `apart`.
+    It does not stand beside those that are `apart`. `counts` are FLOPs of the calls, where they were counted.
     """
     ratios = ratios_to(seconds, OURS)
+    counted = {name: count / counts[OURS] for name, count in counts.items()} if counts else {}
     others = {name: ratio for name, ratio in ratios.items() if not name.startswith(OURS) and name not in apart}
     hardest = min(others, key=others.__getitem__) if others else ""
     return [
@@ -62,6 +66,7 @@ def lines_of(
             ratios[name],
             aim if name == hardest else "",
             (notes or {}).get(name, ""),
+            counted.get(name),
         )
         for name, times in seconds.items()
     ]

@@ -18,7 +18,17 @@ import torch
 
 from chronotope.errors import ChronotopeError
 
-__all__ = ["clock", "cpu_seconds", "hardware", "in_child", "in_turns", "peak_megabytes", "ratios_to"]
+__all__ = [
+    "clock",
+    "cpu_seconds",
+    "environment",
+    "hardware",
+    "in_child",
+    "in_turns",
+    "peak_megabytes",
+    "ratios_to",
+    "run_python",
+]
 
 
 def clock(device: torch.device) -> float:
@@ -30,21 +40,26 @@ def clock(device: torch.device) -> float:
 
 
 def in_turns(
-    calls: Mapping[str, Callable[[], object]], rounds: int, device: torch.device | None = None
+    calls: Mapping[str, Callable[[], object]],
+    rounds: int,
+    device: torch.device | None = None,
+    first_round: Callable[[str, Callable[[], object]], object] = lambda name, call: call(),
 ) -> dict[str, list[float]]:
     """Return the seconds of every call in each of the rounds, after a first round that only prepares kernels.
 
-    The call that comes first changes from round to round.
+    The call that comes first changes from round to round. `first_round` makes the calls of the first round.
     """
     device, names = device or torch.device("cpu"), list(calls)
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for number in range(rounds + 1):
         first = number % len(names)
         for name in names[first:] + names[:first]:
+            if number == 0:
+                first_round(name, calls[name])
+                continue
             began = clock(device)
             calls[name]()
-            if number:
-                seconds[name].append(clock(device) - began)
+            seconds[name].append(clock(device) - began)
     return seconds
 
 
@@ -59,20 +74,25 @@ def ratios_to(seconds: Mapping[str, Sequence[float]], ours: str) -> dict[str, fl
 def cpu_seconds(*words: str) -> float:
     """Return the processor time of `python WORDS...` and of the processes that it waits for."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    _run(words)
+    run_python(*words)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def in_child(*words: str) -> Any:
     """Return the JSON that `python WORDS...` prints."""
-    return json.loads(_run(words))
+    return json.loads(run_python(*words))
 
 
-def _run(words: Sequence[str]) -> str:
+def environment() -> dict[str, str]:
+    """Return the environment of processes that are measured: one thread, and this package, wherever they start."""
     path = os.pathsep.join(filter(None, (str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH"))))
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
-    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, env=environment, check=False)
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
+
+
+def run_python(*words: str) -> str:
+    """Return what `python WORDS...` prints; ChronotopeError where it fails."""
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, env=environment(), check=False)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
         raise ChronotopeError(f"a measured process ended with status {done.returncode}: {last}")

@@ -18,7 +18,18 @@ from torch import Tensor, nn
 
 from chronotope.errors import UsageError
 
-__all__ = ["CHANNELS", "FACTORISED", "FRAMES", "PEERS", "TEXT", "Peer", "import_diffusers", "parameters_of"]
+__all__ = [
+    "CHANNELS",
+    "FACTORISED",
+    "FRAMES",
+    "HEAD",
+    "PEERS",
+    "TEXT",
+    "Peer",
+    "import_diffusers",
+    "layers_for",
+    "parameters_of",
+]
 
 HEAD, TEXT, CHANNELS, FRAMES = 64, 32, 16, 4  # channels of a head, text tokens, latent channels and frames
 
@@ -40,6 +51,13 @@ def parameters_of(model: nn.Module) -> int:
     return sum(weights.numel() for weights in model.parameters())
 
 
+def layers_for(make: Callable[[int], nn.Module], parameters: int) -> int:
+    """Return how many layers bring the parameters of a model nearest to `parameters`."""
+    with torch.device("meta"):
+        few, more = (parameters_of(make(layers)) for layers in (3, 6))
+    return max(1, round(3 + 3 * (parameters - few) / (more - few)))
+
+
 @dataclass(frozen=True)
 class Peer:
     """A transformer of another family: `make(width, layers)` and `call(model, latents [b, c, f, h, w], states)`."""
@@ -51,8 +69,7 @@ class Peer:
 
     def of_size(self, width: int, parameters: int, side: int = 16) -> nn.Module:
         """Return the model whose number of parameters is nearest to `parameters`."""
-        few, more = (parameters_of(self.make(width, layers, side)) for layers in (3, 6))
-        return self.make(width, max(1, round(3 + 3 * (parameters - few) / (more - few))), side)
+        return self.make(width, layers_for(lambda layers: self.make(width, layers, side), parameters), side)
 
     def run(self, model: nn.Module, latents: Tensor, states: Tensor) -> Tensor:
         """Pass latents [b, c, f, h, w] and text [b, l, width] through the model."""

@@ -14,9 +14,9 @@ WAN = """
 import torch
 torch.set_num_threads(1)
 from chronotope.bench.peers import PEERS, import_diffusers
-from chronotope.bench.sampling import run_wan, wan_pipeline
+from chronotope.bench.pipelines import pipeline_of, run_pipeline
 network = import_diffusers().AutoencoderKLWan(base_dim=24).eval().requires_grad_(False)
-run_wan(wan_pipeline(PEERS[0].make(192, 8, 16), network))
+run_pipeline(pipeline_of("WanPipeline", PEERS[0].make(192, 8, 16), network), 10, 17, (96, 64))
 """  # in the sizes that `measure_sampling` finds
 
 

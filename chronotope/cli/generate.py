@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from chronotope.cli.terminal import (
+    DEVICE,
     FILE,
     JSON,
     MODEL,
@@ -184,6 +185,7 @@ def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Pa
     metavar="K",
     help="Seeds N to N+K-1, as FILE-N.mp4, FILE-N+1.mp4 ...",
 )
+@DEVICE
 @PRECISION
 @option(
     "-o",
@@ -240,6 +242,7 @@ def generate(
     no_expand: bool,
     model: str,
     adapters: tuple[str, ...],
+    device: str,
     precision: Any,
     dry_run: bool,
     as_json: bool,
@@ -265,9 +268,10 @@ def generate(
     prompts = read_prompts(read_story(story) if prompt is None else prompt)
     chosen = Options(**options)
     chosen.check(dry_run)
-    say_slow_precision(precision, use.device())
+    on = use.device(device)
+    say_slow_precision(precision, on)
     policy = chosen.chosen_policy()
-    generator = Generator.load(model, weights_of_adapters(adapters), precision).to(use.device())
+    generator = Generator.load(model, weights_of_adapters(adapters), precision).to(on)
     generator.policy = policy
     prompts, chosen = use.told(prompts, chosen, generator, expand=not no_expand)
     if dry_run:

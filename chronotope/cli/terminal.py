@@ -24,6 +24,7 @@ from chronotope.progress import Progress
 from chronotope.storage import PARTS, read_json
 
 __all__ = [
+    "DEVICE",
     "FILE",
     "JSON",
     "MODEL",
@@ -375,6 +376,13 @@ SEED = option(
     default=0,
     show_default=True,
     help="Seed of everything random.",
+)
+DEVICE = option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where the networks compute; auto is the GPU if there is one, else the CPU.",
 )
 PRECISIONS = click.Choice(["auto", "fp32", "bf16"])  # as `models.precision.PRECISIONS`, without importing torch
 PRECISION = option(

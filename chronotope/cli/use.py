@@ -70,9 +70,19 @@ MOST_DECODED = 3000  # frames of training clips that are decoded without being a
 MAX_DAYS = 60.0  # of a generation; what takes longer is a slip of the keyboard
 
 
-def device() -> torch.device:
-    """Return the GPU if there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def device(asked: str = "auto") -> torch.device:
+    """Return the device that was asked for; auto is the GPU if there is one, else the CPU.
+
+    Raises UsageError for a GPU that is not there.
+    """
+    if asked == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if asked == "cuda" and not torch.cuda.is_available():
+        raise UsageError(
+            "--device cuda: torch finds no GPU on this machine; give --device cpu, or install a torch with CUDA and "
+            "the driver of the GPU"
+        )
+    return torch.device(asked)
 
 
 def say_unsealed(*folders: Path) -> None:
@@ -113,7 +123,7 @@ def describe_plan(options: Options, generator: Generator, plan: Plan) -> dict[st
     rows, columns = geometry.token_grid(canvas.height, canvas.width)
     covered = geometry.covered_size(canvas.height, canvas.width)
     size, costs = _costs(generator, plan)
-    if problem := _endless(costs, options.count):
+    if problem := _endless(costs, options.count, generator.device):
         say(f"note: this would be refused here: {problem}")
     stills = sum(piece.still for piece in canvas.slices)
     return {
@@ -160,9 +170,9 @@ def _costs(generator: Generator, plan: Plan) -> tuple[SampleSize, dict[str, Any]
     return size, costs
 
 
-def _endless(costs: Mapping[str, Any], count: int) -> str:
+def _endless(costs: Mapping[str, Any], count: int, on: str) -> str:
     """Say how long videos take at least where that is no time that anybody waits; empty otherwise."""
-    if device().type != "cpu":
+    if on != "cpu":
         return ""
     flops, cores = count * (costs["flops_sampling"] + costs["flops_decoding"]), os.cpu_count() or 1
     days = flops / (CORE_FLOPS * cores) / 86_400
@@ -182,7 +192,7 @@ def generate(prompts: tuple[Prompt, ...], options: Options, generator: Generator
         say(f"note: a single frame is a picture; {options.output} is a video of one frame")
     for note in plan.notes:
         say(f"note: {note}")
-    if problem := _endless(_costs(generator, plan)[1], options.count):
+    if problem := _endless(_costs(generator, plan)[1], options.count, generator.device):
         raise UsageError(problem)
     inputs: dict[str, Any] = {"typed_prompt": options.typed} if options.typed else {}
     if options.files:

@@ -195,7 +195,8 @@ class Generator:
         return found
 
     @property
-    def _device(self) -> str:
+    def device(self) -> str:
+        """The kind of device that the networks are on: cpu or cuda."""
         return self.dit.patch_in.weight.device.type
 
     @property
@@ -296,7 +297,7 @@ class Generator:
         """
         if not isinstance(request, Request):
             raise UsageError(f"plan takes a Request, got {described(request)}; generate() takes a prompt")
-        with own_settings(self._device):
+        with own_settings(self.device):
             return self._plan(request, encode)
 
     def _plan(self, request: Request, encode: bool) -> Plan:
@@ -306,7 +307,7 @@ class Generator:
         if uploads:
             decided["uploads"] = uploads
             notes += [f"a given file: {one['note']}" for one in uploads["files"] if one["note"]]
-        on_cpu = self._device == "cpu"
+        on_cpu = self.device == "cpu"
         if on_cpu:
             shape = shape_of(request, self.defaults, self.geometry)
             check_free(self._least_memory(request, shape), asked_size(shape.width, shape.height))
@@ -448,7 +449,7 @@ class Generator:
         pieces = plan.layout.finish(cropped, self.geometry.cell)
         while True:
             started, sampling = time.perf_counter(), seconds["sampling"]
-            with own_settings(self._device):  # between two pieces the caller computes
+            with own_settings(self.device):  # between two pieces the caller computes
                 piece = next(pieces, None)
             seconds["decoding"] += time.perf_counter() - started - (seconds["sampling"] - sampling)
             if piece is None:

@@ -81,6 +81,14 @@ def test_every_option_arrives(model: Path) -> None:
     assert video.probe("ball.webm").num_frames == 6
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_gpu_that_is_not_there_is_said_before_any_work(model: Path) -> None:
+    said = refused("generate", PROMPT, "--model", model, "-o", "none.png", "--device", "cuda", status=2)
+    assert "torch finds no GPU on this machine; give --device cpu" in said
+    result = run("generate", PROMPT, "--model", model, "-o", "here.png", "--seconds", 0, "--device", "cpu")
+    assert result.exit_code == 0, result.stderr
+
+
 @pytest.mark.parametrize("fast", [False, True])
 def test_the_sidecar_names_the_precision_that_was_computed_in(
     model: Path, monkeypatch: pytest.MonkeyPatch, fast: bool

@@ -6,7 +6,7 @@ from chronotope.bench import Line, Section
 
 __all__ = ["table_of"]
 
-HEADER = ("what", "who", "measured", "x Chronotope's", "aim", "")
+HEADER = ("what", "who", "measured", "x Chronotope's", "x counted", "aim", "")
 
 
 def table_of(section: Section) -> str:
@@ -20,8 +20,8 @@ def table_of(section: Section) -> str:
 
 def _cells(line: Line) -> tuple[str, ...]:
     value = "not measured" if line.value is None else f"{_rounded(line.value)} {line.unit}".rstrip()
-    ratio = "" if line.ratio is None else f"{line.ratio:.2f}"
-    return line.case, line.who, value, ratio, line.aim, line.note
+    ratios = ("" if ratio is None else f"{ratio:.2f}" for ratio in (line.ratio, line.counted))
+    return line.case, line.who, value, *ratios, line.aim, line.note
 
 
 def _rounded(value: float) -> str:
