@@ -122,8 +122,14 @@ def speeds_of(
 def video_of(generator: Generator, frames: int, size: tuple[int, int], steps: int, device: torch.device) -> Line:
     """Measure the seconds, and on a GPU the peak memory, of a video of so many frames from a prompt to pixels."""
     began = clock(device)
-    asked = {"num_frames": frames, "width": size[0], "height": size[1], "num_inference_steps": steps, "seed": 0}
-    made = generator.generate("a fox walks to the right in green hills", **asked)
+    made = generator.generate(
+        "a fox walks to the right in green hills",
+        num_frames=frames,
+        width=size[0],
+        height=size[1],
+        num_inference_steps=steps,
+        seed=0,
+    )
     taken = clock(device) - began
     memory = f", {torch.cuda.max_memory_allocated(device) / 1e9:.1f} GB" if device.type == "cuda" else ""
     return Line(MINUTE, OURS, taken, "s", None, "runs", f"{len(made.frames)} frames of {size[0]}x{size[1]}{memory}")

@@ -34,8 +34,16 @@ Call = Callable[[], Any]
 
 def _ours(generator: Generator, steps: int, guidance: float | None = None) -> Call:
     width, height = SIZE
-    asked = {"width": width, "height": height, "num_frames": FRAMES, "num_inference_steps": steps, "seed": 0}
-    return partial(generator.generate, PROMPT, **asked, **({} if guidance is None else {"guidance_scale": guidance}))
+    return partial(
+        generator.generate,
+        PROMPT,
+        width=width,
+        height=height,
+        num_frames=FRAMES,
+        num_inference_steps=steps,
+        guidance_scale=guidance,
+        seed=0,
+    )
 
 
 def _pipelines(ours: Generator, steps: int) -> tuple[dict[str, Call], dict[str, str]]:
@@ -88,10 +96,10 @@ def measure_student(model: str, rounds: int, full: bool) -> Section:
     steps = teacher.defaults.num_steps
     calls: dict[str, Call] = {OURS: _ours(teacher, steps), AGAIN: _ours(teacher, steps)}
     calls[f"{FEW} steps with guidance"] = _ours(teacher, FEW, teacher.defaults.guidance_scale)
-    student, known = teacher.student.steps if teacher.student else 0, STUDENTS
+    student = teacher.student.steps if teacher.student else 0
     if student:
-        calls[f"the student, {student} steps"], known = _ours(teacher, student), ()
-    for few in known:
+        calls[f"the student, {student} steps"] = _ours(teacher, student)
+    for few in () if student else STUDENTS:
         calls[f"{few} steps without guidance"] = _ours(teacher, few, guidance=1.0)
     lines = lines_of(f"a clip of {model}", in_turns(calls, rounds), {OURS: f"{steps} steps with guidance"})
     seconds = {line.who: line.value or 0.0 for line in lines}
