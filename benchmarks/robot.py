@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchmarks.worlds import Clip, after, read_clips
+from benchmarks.worlds.clips import Clip, after, read_clips
 from chronotope.geometry import Frames
 from chronotope.simulate.model import StepSettings, WorldModel
 from chronotope.worlds.table.checks.geometry import ExpectedScene

@@ -13,18 +13,20 @@ out=${1:-out/zero-shot}
 clips=${CLIPS:-700}
 ae_steps=${AE_STEPS:-700}
 steps=${STEPS:-2500}
+wide=$((clips / 5 + 1))
+frozen=$((ae_steps * 7 / 10))
 mkdir -p "$out"
 export OMP_NUM_THREADS=1
 
 # 1. Clips with captions. The split `train` leaves out deeds at some places (NEW_COMBINATIONS in worlds/crafter/sample.py).
 chronotope world crafter --count "$clips" --pictures 0 --size 64x64 --seed 12 --out "$out/clips/square"
-chronotope world crafter --count $((clips / 5 + 1)) --pictures 0.1 --seed 31 --out "$out/clips/wide"
+chronotope world crafter --count "$wide" --pictures 0.1 --seed 31 --out "$out/clips/wide"
 chronotope world stage --scope small --count "$clips" --pictures 0.3 --seed 32 --out "$out/clips/stage"
 data=("$out/clips/wide=0.15" "$out/clips/square=0.5" "$out/clips/stage=0.35")
 
 # 2. One autoencoder for both worlds, one slice a frame.
 chronotope train autoencoder --preset world --data "$out"/clips/{wide,square,stage} --out "$out/words" \
-    --set train.steps="$ae_steps" train.freeze_encoder_from=$((ae_steps * 7 / 10))
+    --set train.steps="$ae_steps" train.freeze_encoder_from="$frozen"
 
 # 3. The transformer: a frame is generated from words and from the frames before it. Once without actions, once with them.
 settings=(train.steps="$steps" train.batch_tokens=800 train.decay_from=0.5 train.warmup=30 train.average_decay=0.995
@@ -34,7 +36,6 @@ chronotope train dit --preset world --data "${data[@]}" --autoencoder "$out/word
     --set actions.dropout=0.5 "${settings[@]}"
 
 # 4. Sixty prompts, half of them new combinations, judged by the checks of Crafter; what the autoencoder loses is measured first.
-for layer in autoencoder model; do
-    chronotope evaluate "$out/words" --suite crafter --layer $layer --steps 20 --out "$out/evaluated/words-$layer"
-done
-chronotope evaluate "$out/actions" --suite crafter --steps 20 --out "$out/evaluated/actions-model"
+chronotope evaluate "$out/words" --suite crafter --layer autoencoder --out "$out/evaluated/autoencoder"
+chronotope evaluate "$out/words" --suite crafter --steps 8 --out "$out/evaluated/words"
+chronotope evaluate "$out/actions" --suite crafter --steps 8 --out "$out/evaluated/actions"

@@ -153,7 +153,7 @@ def test_trainings_that_are_killed_stopped_or_divided_anew_end_alike() -> None:
 def test_a_student_is_compared_with_the_many_guided_steps_of_its_teacher(monkeypatch: pytest.MonkeyPatch) -> None:
     def take(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
         asked = [call.keywords for call in calls.values()]  # type: ignore[attr-defined]
-        guided = [2 if each.get("guidance_scale", 3.0) > 1 else 1 for each in asked]
+        guided = [2 if (each.get("guidance_scale") or 3.0) > 1 else 1 for each in asked]
         taken = [guided * each["num_inference_steps"] for guided, each in zip(guided, asked, strict=True)]
         return {name: [float(time)] * rounds for name, time in zip(calls, taken, strict=True)}
 
