@@ -19,6 +19,7 @@ from chronotope.data.recaptions import Recaptions
 from chronotope.data.rendered import (
     changes_since_curation,
     find_splits,
+    held_out_copies,
     listed_files,
     lost_descriptions,
     meant_for_evaluation,
@@ -69,6 +70,8 @@ def audit_dataset(folder: Path, progress: Progress | None = None) -> Iterator[Fi
         if progress:
             progress(number, len(found.clips))
     yield from (Finding(line, serious=False) for line in common.lines())
+    copies = held_out_copies(folder, {file: content for content, file in by_content.items()})
+    yield from (Finding(line, serious=False) for line in copies)
     written = Recaptions(folder)
     bare = [file for file, content in uncaptioned if not written.texts(file, content)]
     if bare:

@@ -33,6 +33,7 @@ __all__ = [
     "curated_datasets",
     "find_clips",
     "first_names",
+    "held_out_beside",
     "held_out_folders",
     "is_utf8",
     "read_datasets",
@@ -189,6 +190,21 @@ def check_complete(folder: Path) -> None:
 def held_out_folders(files: Iterable[Path]) -> list[Path]:
     """Return the folders of clips that are held out, of the datasets with splits whose records are among the files."""
     return [file.parent / _HELD_OUT for file in files if file.name in _SPLIT]
+
+
+def held_out_beside(folder: Path) -> list[Path]:
+    """Return the folders of clips that are held out of a training on this folder: those in it, and one beside it.
+
+    A folder that is held out itself has none.
+    """
+    split = split_of_curation(folder)
+    if split == _HELD_OUT:
+        return []
+    places = held_out_folders(file for name in _SPLIT for file in sorted(folder.rglob(name)))
+    if split:
+        files = (parent / name for parent in folder.resolve().parents for name in _SPLIT)
+        places += held_out_folders(file for file in files if file.is_file())
+    return [place for place in places if place.is_dir()]
 
 
 def curated_datasets(folder: Path) -> list[Path]:
