@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ __all__ = [
     "held_out_beside",
     "held_out_folders",
     "is_utf8",
+    "maker_of",
     "read_datasets",
     "scan_folder",
     "split_of_curation",
@@ -169,6 +170,12 @@ def scan_folder(folder: Path, heldout: bool = False) -> Folder:
     return Folder(folder, clips, sorted_out, {name: some for name, some in owners.items() if len(some) > 1})
 
 
+def maker_of(about: Mapping[str, Any]) -> str:
+    """Return the command that made a dataset, as `chronotope record`, from its `dataset.json`."""
+    of_lerobot = about.get("world") == "lerobot"
+    return f"chronotope {'import' if of_lerobot else 'record' if 'environment' in about else 'world'}"
+
+
 def check_complete(folder: Path) -> None:
     """Raise UsageError where the folder holds, or is part of, a dataset of a world that was interrupted."""
     for listing in sorted(folder.rglob("sources.jsonl")):
@@ -179,11 +186,12 @@ def check_complete(folder: Path) -> None:
             )
     for about, found in read_datasets(folder):
         if found.get("complete") is False:
+            command, count = maker_of(found), found.get("steps") or found.get("count")
+            doing = {"chronotope import": "import", "chronotope record": "recording"}.get(command, "rendering")
+            whole = f" to complete its {count} {'frames' if doing == 'recording' else 'clips'}" if count else ""
             raise UsageError(
-                f"{about.parent} is a dataset whose {'recording' if 'environment' in found else 'rendering'} was "
-                f"interrupted; run the same `chronotope {'record' if 'environment' in found else 'world'}` command "
-                f"again to complete its {found.get('steps') or found.get('count')} "
-                f"{'frames' if 'environment' in found else 'clips'}"
+                f"{about.parent} is a dataset whose {doing} was interrupted; run the same `{command}` command again"
+                f"{whole}"
             )
 
 

@@ -26,7 +26,6 @@ from chronotope.data.latents import (
     fingerprint,
     keys_of_shard,
     next_shard,
-    read_index,
     read_latents,
     shard_path,
     usable_rows,

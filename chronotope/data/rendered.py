@@ -18,6 +18,7 @@ from chronotope.data.clips import (
     curated_datasets,
     find_clips,
     held_out_beside,
+    maker_of,
     read_datasets,
     split_of_curation,
 )
@@ -82,9 +83,8 @@ def changes_since_rendering(data: Path, rows: Sequence[Mapping[str, Any]]) -> li
         }
         if any(counts.values()):
             told = ", ".join(f"{what}: {count}" for what, count in counts.items() if count)
-            sentences.append(
-                f"{file.parent} is not as a world rendered it ({told}); `chronotope check {file.parent}` names them"
-            )
+            made = "a world rendered" if maker_of(about) == "chronotope world" else f"`{maker_of(about)}` wrote"
+            sentences.append(f"{file.parent} is not as {made} it ({told}); `chronotope check {file.parent}` names them")
     return sentences
 
 
