@@ -100,11 +100,9 @@ def find_problems(path: Path) -> tuple[str, list[Finding]]:
 
 
 def _audit_descriptions(folder: Path) -> Iterator[Finding]:
-    """Say which descriptions in a curated dataset are of other clips."""
-    for name in stale_descriptions(folder):
-        yield Finding(
-            f"{folder / name} describes other clips than the manifest", "run `chronotope export` again", False
-        )
+    """Say which descriptions in a dataset are not of it as it is now."""
+    for name, wrong in stale_descriptions(folder).items():
+        yield Finding(f"{folder / name} {wrong}", "run `chronotope export` again", False)
 
 
 def _audit_report(folder: Path) -> Iterator[Finding]:

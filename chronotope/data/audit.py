@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from chronotope.data.captions import CaptionNote, Captions, read_captions
-from chronotope.data.clips import HELD_OUT, Clip, scan_folder
+from chronotope.data.clips import HELD_OUT, Clip, maker_of, scan_folder
 from chronotope.data.contradictions import contradictions
 from chronotope.data.latents import clip_of, read_header, read_index, read_latents, shard_path
 from chronotope.data.limits import captions_of_part, limits_in_header, rows_by_clip
@@ -19,6 +19,7 @@ from chronotope.data.recaptions import Recaptions
 from chronotope.data.rendered import (
     changes_since_curation,
     find_splits,
+    held_out_copies,
     listed_files,
     lost_descriptions,
     meant_for_evaluation,
@@ -69,6 +70,8 @@ def audit_dataset(folder: Path, progress: Progress | None = None) -> Iterator[Fi
         if progress:
             progress(number, len(found.clips))
     yield from (Finding(line, serious=False) for line in common.lines())
+    copies = held_out_copies(folder, {file: content for content, file in by_content.items()})
+    yield from (Finding(line, serious=False) for line in copies)
     written = Recaptions(folder)
     bare = [file for file, content in uncaptioned if not written.texts(file, content)]
     if bare:
@@ -172,7 +175,8 @@ def _audit_manifest(folder: Path, within: Path | None = None) -> Iterator[Findin
     manifest = folder / "manifest.jsonl"
     if not manifest.is_file() and "manifest" not in _described(folder):  # of a version without one, or no dataset
         return
-    again = "run the `chronotope world` command that made it again"
+    command = maker_of(_described(folder))
+    again = f"run the `{command}` command that made it again"
     try:
         about = read_sealed(folder / "dataset.json", LOST)
     except FileProblem as problem:
@@ -186,7 +190,7 @@ def _audit_manifest(folder: Path, within: Path | None = None) -> Iterator[Findin
             yield Finding(f"{manifest} is not the one that dataset.json describes", again)
         for name, sha256 in listed.items():
             if within is None or (folder / name).is_relative_to(within):
-                yield from _audit_file(folder / name, sha256)
+                yield from _audit_file(folder / name, sha256, command)
     except FileProblem as problem:
         yield Finding(str(problem), again)
     except (KeyError, TypeError, AttributeError) as problem:
@@ -203,11 +207,12 @@ def _described(folder: Path) -> Mapping[str, Any]:
     return {}
 
 
-def _audit_file(path: Path, sha256: str) -> Iterator[Finding]:
+def _audit_file(path: Path, sha256: str, command: str) -> Iterator[Finding]:
     if not path.is_file():
-        yield Finding(f"{path} is missing", "run the `chronotope world` command again")
+        yield Finding(f"{path} is missing", f"run the `{command}` command again")
     elif file_sha256(path) != sha256:
-        yield Finding(f"{path} is not as it was rendered", "delete it and run the `chronotope world` command again")
+        made = "rendered" if command == "chronotope world" else "written"
+        yield Finding(f"{path} is not as it was {made}", f"delete it and run the `{command}` command again")
 
 
 def _audit_strangers(folder: Path, listed: Collection[str], within: Path | None) -> Iterator[Finding]:

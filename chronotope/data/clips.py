@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,8 +33,10 @@ __all__ = [
     "curated_datasets",
     "find_clips",
     "first_names",
+    "held_out_beside",
     "held_out_folders",
     "is_utf8",
+    "maker_of",
     "read_datasets",
     "scan_folder",
     "split_of_curation",
@@ -168,6 +170,12 @@ def scan_folder(folder: Path, heldout: bool = False) -> Folder:
     return Folder(folder, clips, sorted_out, {name: some for name, some in owners.items() if len(some) > 1})
 
 
+def maker_of(about: Mapping[str, Any]) -> str:
+    """Return the command that made a dataset, as `chronotope record`, from its `dataset.json`."""
+    of_lerobot = about.get("world") == "lerobot"
+    return f"chronotope {'import' if of_lerobot else 'record' if 'environment' in about else 'world'}"
+
+
 def check_complete(folder: Path) -> None:
     """Raise UsageError where the folder holds, or is part of, a dataset of a world that was interrupted."""
     for listing in sorted(folder.rglob("sources.jsonl")):
@@ -178,17 +186,33 @@ def check_complete(folder: Path) -> None:
             )
     for about, found in read_datasets(folder):
         if found.get("complete") is False:
+            command, count = maker_of(found), found.get("steps") or found.get("count")
+            doing = {"chronotope import": "import", "chronotope record": "recording"}.get(command, "rendering")
+            whole = f" to complete its {count} {'frames' if doing == 'recording' else 'clips'}" if count else ""
             raise UsageError(
-                f"{about.parent} is a dataset whose {'recording' if 'environment' in found else 'rendering'} was "
-                f"interrupted; run the same `chronotope {'record' if 'environment' in found else 'world'}` command "
-                f"again to complete its {found.get('steps') or found.get('count')} "
-                f"{'frames' if 'environment' in found else 'clips'}"
+                f"{about.parent} is a dataset whose {doing} was interrupted; run the same `{command}` command again"
+                f"{whole}"
             )
 
 
 def held_out_folders(files: Iterable[Path]) -> list[Path]:
     """Return the folders of clips that are held out, of the datasets with splits whose records are among the files."""
     return [file.parent / _HELD_OUT for file in files if file.name in _SPLIT]
+
+
+def held_out_beside(folder: Path) -> list[Path]:
+    """Return the folders of clips that are held out of a training on this folder: those in it, and one beside it.
+
+    A folder that is held out itself has none.
+    """
+    split = split_of_curation(folder)
+    if split == _HELD_OUT:
+        return []
+    places = held_out_folders(file for name in _SPLIT for file in sorted(folder.rglob(name)))
+    if split:
+        files = (parent / name for parent in folder.resolve().parents for name in _SPLIT)
+        places += held_out_folders(file for file in files if file.is_file())
+    return [place for place in places if place.is_dir()]
 
 
 def curated_datasets(folder: Path) -> list[Path]:

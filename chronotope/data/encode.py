@@ -23,13 +23,12 @@ from chronotope.data.captions import Captions, read_captions
 from chronotope.data.clips import Clip, check_outside, scan_folder
 from chronotope.data.contradictions import contradictions
 from chronotope.data.latents import (
-    clip_of,
     fingerprint,
     keys_of_shard,
     next_shard,
-    read_index,
     read_latents,
     shard_path,
+    usable_rows,
     write_shard,
 )
 from chronotope.data.limits import (
@@ -43,7 +42,14 @@ from chronotope.data.limits import (
 from chronotope.data.notes import ClipNotes
 from chronotope.data.reading import ClipJob, EncodedPart, PartEncoder, actions_of_row
 from chronotope.data.recaptions import Recaptions
-from chronotope.data.rendered import changes_since_rendering, find_actions, find_splits, find_worlds, without_actions
+from chronotope.data.rendered import (
+    changes_since_rendering,
+    find_actions,
+    find_splits,
+    find_worlds,
+    held_out_copies,
+    without_actions,
+)
 from chronotope.errors import ChronotopeError, DecoderUnavailableError, FileProblem, UsageError
 from chronotope.geometry import Geometry
 from chronotope.jsonl import append_jsonl, write_jsonl
@@ -213,7 +219,8 @@ class _Update:
                 f"none of the {len(self.clips)} clips can be encoded into {writer.out}; the first: {left_out[0].reason}"
             )
         data = Path(writer.about["data"])
-        for sentence in without_actions(data, self.schema, rows):
+        contents = {row["source"]["file"]: row["source"]["sha256"] for row in rows}
+        for sentence in (*without_actions(data, self.schema, rows), *held_out_copies(data, contents)):
             writer.note(sentence)
         for sentence in changes_since_rendering(data, rows):
             writer.note(sentence)
@@ -332,7 +339,7 @@ class _Writer:
         self.header, self.index = out / "latents.json", out / "index.jsonl"
         self.before: dict[str, Any] = self._read_header()
         self.damaged = False  # whether the index holds lines that cannot be used
-        self.rows = _usable_rows(out, self._note_damage) if self.index.is_file() else []
+        self.rows = usable_rows(out, self._note_damage) if self.index.is_file() else []
         self.tensors: dict[str, Tensor] = {}
         self.added: list[Row] = []
         self.saved_at = time.monotonic()
@@ -467,32 +474,3 @@ class _Writer:
         if tensors:
             write_shard(self.out, number, tensors)
         return [{**row, "shard": moved.get(row["key"], row["shard"])} for row in rows]
-
-
-def _usable_rows(out: Path, note: Note) -> list[Row]:
-    """Return the undamaged rows of an index whose latents are there; the others are encoded again."""
-    rows = [row for row in read_index(out, note) if _fits(row, out, note)]
-    usable = [row for row in rows if _is_whole(row, out)]
-    if lost := len(rows) - len(usable):
-        clips = "1 clip" if lost == 1 else f"{lost} clips"
-        note(f"{out}: the latents of {clips} are missing or damaged; they are encoded again")
-    return usable
-
-
-def _is_whole(row: Row, out: Path) -> bool:
-    """Return whether the latents of a row are there and have its hash."""
-    try:
-        read_latents(out, row["shard"], row["key"], row["sha256"])
-    except FileProblem:
-        return False
-    return True
-
-
-def _fits(row: Row, out: Path, note: Note) -> bool:
-    """Return whether a row has all fields in their types; say where it has not."""
-    try:
-        clip_of(row, out)
-    except FileProblem as problem:
-        note(str(problem))
-        return False
-    return True

@@ -51,6 +51,7 @@ __all__ = [
     "read_index",
     "read_latents",
     "shard_path",
+    "usable_rows",
     "write_shard",
 ]
 
@@ -409,3 +410,32 @@ class LatentDataset:
             for level, texts in clip.captions.items():
                 if level != "story" or len(clip.captions) == 1:
                     yield from texts
+
+
+def usable_rows(out: Path, note: Callable[[str], None]) -> list[dict[str, Any]]:
+    """Return the undamaged rows of an index whose latents are there; say to `note` which are to be encoded again."""
+    rows = [row for row in read_index(out, note) if _fits(row, out, note)]
+    usable = [row for row in rows if _is_whole(row, out)]
+    if lost := len(rows) - len(usable):
+        clips = "1 clip" if lost == 1 else f"{lost} clips"
+        note(f"{out}: the latents of {clips} are missing or damaged; they are encoded again")
+    return usable
+
+
+def _is_whole(row: Mapping[str, Any], out: Path) -> bool:
+    """Return whether the latents of a row are there and have its hash."""
+    try:
+        read_latents(out, row["shard"], row["key"], row["sha256"])
+    except FileProblem:
+        return False
+    return True
+
+
+def _fits(row: Mapping[str, Any], out: Path, note: Callable[[str], None]) -> bool:
+    """Return whether a row has all fields in their types; say where it has not."""
+    try:
+        clip_of(row, out)
+    except FileProblem as problem:
+        note(str(problem))
+        return False
+    return True

@@ -13,8 +13,16 @@ from typing import Any
 
 from chronotope.actions import SUFFIX, ActionSchema, has_actions
 from chronotope.config import from_dict
-from chronotope.data.clips import SUFFIXES, curated_datasets, read_datasets, split_of_curation
-from chronotope.errors import FileProblem, UsageError
+from chronotope.data.clips import (
+    SUFFIXES,
+    curated_datasets,
+    find_clips,
+    held_out_beside,
+    maker_of,
+    read_datasets,
+    split_of_curation,
+)
+from chronotope.errors import ChronotopeError, FileProblem, UsageError
 from chronotope.manifest import CURATE_AGAIN, Source, identify, manifest_hash, read_curation, read_manifest, source_of
 from chronotope.sealed import unsealed
 from chronotope.storage import file_sha256
@@ -26,6 +34,7 @@ __all__ = [
     "find_actions",
     "find_splits",
     "find_worlds",
+    "held_out_copies",
     "listed_files",
     "lost_descriptions",
     "meant_for_evaluation",
@@ -74,9 +83,8 @@ def changes_since_rendering(data: Path, rows: Sequence[Mapping[str, Any]]) -> li
         }
         if any(counts.values()):
             told = ", ".join(f"{what}: {count}" for what, count in counts.items() if count)
-            sentences.append(
-                f"{file.parent} is not as a world rendered it ({told}); `chronotope check {file.parent}` names them"
-            )
+            made = "a world rendered" if maker_of(about) == "chronotope world" else f"`{maker_of(about)}` wrote"
+            sentences.append(f"{file.parent} is not as {made} it ({told}); `chronotope check {file.parent}` names them")
     return sentences
 
 
@@ -121,6 +129,38 @@ def meant_for_evaluation(where: Path, splits: Sequence[str]) -> list[str]:
     if not (others := [split for split in splits if split != "train"]):
         return []
     return [f"{where} is of split {' and '.join(others)}, whose clips are {FOR_EVALUATION}"]
+
+
+def held_out_copies(data: Path, contents: Mapping[str, str]) -> list[str]:
+    """Say how many clips have the content of one that their dataset holds out.
+
+    `contents` is the SHA-256 of each clip in `data`, by its file.
+    """
+    held: dict[str, Path] = {}
+    for place in held_out_beside(data):
+        known = _known_sources(place.parent)
+        with contextlib.suppress(ChronotopeError):  # a folder without clips, or one that cannot be read
+            for clip in find_clips(place):
+                held.setdefault(identify(clip.path, clip.file, known.get(clip.path)).sha256, clip.path)
+    both = [(file, held[sha256]) for file, sha256 in contents.items() if sha256 in held]
+    if not both:
+        return []
+    clips = "1 clip has" if len(both) == 1 else f"{len(both)} clips have"
+    return [
+        f"{data}: {clips} the same content as clips that are held out, such as {both[0][0]} and {both[0][1]}, so a "
+        "measurement on those is no test; remove one of each two"
+    ]
+
+
+def _known_sources(dataset: Path) -> dict[Path, Source]:
+    """Return the identities of the clips of a dataset with splits, as its record has them, by their paths."""
+    found = {}
+    for record, name, field in (("clips.jsonl", "clip", "source"), ("imported.jsonl", "key", "media")):
+        with contextlib.suppress(FileProblem):  # the dataset has the other record
+            for row in read_manifest(dataset / record, lambda _: None):
+                if (source := source_of({"source": row.get(field)})) is not None:
+                    found[dataset / str(row.get(name))] = source
+    return found
 
 
 def lost_descriptions(data: Path) -> list[str]:

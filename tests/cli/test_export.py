@@ -72,11 +72,11 @@ def test_descriptions_lie_in_the_dataset_and_are_noticed_when_they_are_old(data:
     assert "Animals." in (data / "card.md").read_text() and "yards alone" in (data / "card.md").read_text()
     assert json.loads((data / "croissant.json").read_text())["rai:dataBiases"] == ["yards alone"]
     clean = run("check", data)
-    assert clean.exit_code == 0 and "describes other clips" not in clean.stderr
+    assert clean.exit_code == 0 and "`chronotope export` again" not in clean.stderr
     assert clean.stderr.count("left out") == clean.stderr.count("left out, held out for tests")
     again = run("curate", data.parent / "films", "--out", data, "--holder", "Another", "--heldout", "0.3", "--copy")
     assert again.exit_code == 0, again.stderr
-    assert run("check", data).stderr.count("describes other clips than the manifest") == 4  # croissant.jsonl, too
+    assert run("check", data).stderr.count("describes other clips, captions or rights") == 4  # croissant.jsonl, too
     for theirs in (data.parent / "mine.md", data.parent / "notes.toml"):
         theirs.write_text("of somebody else")
         refusal = run("export", data, "--format", "card", "--out", theirs)

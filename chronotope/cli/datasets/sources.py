@@ -7,7 +7,9 @@ from pathlib import Path
 
 from chronotope.cli.left_out import scan_and_say
 from chronotope.curate.run import RawFile
-from chronotope.data.clips import check_outside
+from chronotope.data.clips import Clip, check_outside
+from chronotope.data.layouts.splits import held_out_places
+from chronotope.data.rendered import FOR_EVALUATION
 from chronotope.errors import FileProblem, UsageError
 
 __all__ = ["raw_files"]
@@ -17,7 +19,8 @@ def raw_files(folders: Sequence[Path], out: Path) -> list[RawFile]:
     """Return all videos and pictures below the folders, in order; say which files are left out.
 
     With several folders, the name of a file begins with that of its folder. Raises UsageError for a folder that is
-    named twice or lies in another one, and for an `out` among the sources.
+    named twice or lies in another one, for an `out` among the sources, and for clips that their dataset holds out: here
+    they would be divided anew.
     """
     resolved = [folder.resolve() for folder in folders]
     for number, folder in enumerate(resolved):
@@ -36,6 +39,18 @@ def raw_files(folders: Sequence[Path], out: Path) -> list[RawFile]:
         if place.is_relative_to(out.resolve()):
             raise UsageError(f"{folder} lies in {out}, the folder to fill; name the folder of the original files")
         found = scan_and_say(folder, captions=True)
+        _refuse_held_out(folder, found.clips)
         start = f"{place.name}/" if len(folders) > 1 else ""
         files += [RawFile(f"{start}{clip.file}", clip.path, folder) for clip in found.clips]
     return files
+
+
+def _refuse_held_out(folder: Path, clips: Sequence[Clip]) -> None:
+    """Raise UsageError where clips are in a folder that their dataset holds out."""
+    paths = [clip.path.resolve() for clip in clips]
+    for place, split in held_out_places(folder, ()).items():
+        if any(path.is_relative_to(place.resolve()) for path in paths):
+            raise UsageError(
+                f"{place} holds clips that are held out {split.why}, {FOR_EVALUATION}; curation would divide them "
+                "anew, so name folders without them (`chronotope train dit --heldout` measures on them as they are)"
+            )

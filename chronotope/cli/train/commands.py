@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,7 @@ def autoencoder(
     source = autoencoder_start(config, start, settings) if start else None
     costs = autoencoder_costs(config)
     if dry_run:
-        show_training(preset, config, costs, as_json)
+        show_training(preset, config, data, costs, as_json)
         return 0
     check_memory(costs)
     return result(*run_autoencoder(config, data, train_folders(data, out), source), as_json)
@@ -237,7 +238,7 @@ def dit(
         say(said)
     costs = dit_costs(config)
     if dry_run:
-        show_training(preset, config, {**costs, "devices": device_facts(config, as_json)}, as_json)
+        show_training(preset, config, data, {**costs, "devices": device_facts(config, as_json)}, as_json)
         return 0
     check_memory(costs)
     shown = Shown(data, weights, limits, heldout)
@@ -287,7 +288,7 @@ def captioner(
     origin = captioner_start(config, start, settings) if start else None
     costs = captioner_costs(config)
     if dry_run:
-        show_training(preset, config, costs, as_json)
+        show_training(preset, config, data, costs, as_json)
         return 0
     check_memory(costs)
     return result(*run_captioner(config, data, train_folders(data, out), source, origin), as_json)
@@ -324,7 +325,7 @@ def expander(
     config = expander_config(preset, seed, settings)
     costs = expander_costs(config)
     if dry_run:
-        show_training(preset, config, costs, as_json)
+        show_training(preset, config, data, costs, as_json)
         return 0
     check_memory(costs)
     return result(*run_expander(config, data, train_folders(data, out)), as_json)
@@ -359,14 +360,16 @@ def track(run: Path, to: str, follow: bool) -> int:
     return 0
 
 
-def show_training(preset: str | None, config: Any, costs: dict[str, Any], as_json: bool) -> None:
-    """Print what --dry-run says of a training."""
+def show_training(preset: str | None, config: Any, data: Sequence[Path], costs: dict[str, Any], as_json: bool) -> None:
+    """Print what --dry-run says of a training on the folders `data`."""
     from chronotope.cli.costs import memory_problem
+    from chronotope.cli.train.latents import say_evaluation
     from chronotope.config import to_dict
     from chronotope.presets import find_preset
 
     if problem := memory_problem(costs):
         say(f"note: this training would be refused here: {problem}")
+    say_evaluation(data)
     about = {"preset": preset, "about": find_preset(preset).about} if preset else {}
     show({**about, "settings": to_dict(config), "costs": costs}, as_json)
 

@@ -12,13 +12,13 @@ from chronotope import checkpoint
 from chronotope.cli.terminal import SHUFFLED, progress, say
 from chronotope.cli.train.resume import writing_run
 from chronotope.cli.use import device, say_unsealed
-from chronotope.data.audit import changes_since_encoding
+from chronotope.data.audit import audit_header, changes_since_encoding
 from chronotope.data.clips import check_outside
 from chronotope.data.encode import NO_LIMITS, Encoded, encode_dataset
 from chronotope.data.latents import LatentDataset, fingerprint, read_header, read_index
 from chronotope.data.limits import Limits
 from chronotope.data.record import content_of_row, repeated_clips
-from chronotope.data.rendered import FOR_EVALUATION
+from chronotope.data.rendered import FOR_EVALUATION, find_splits, meant_for_evaluation
 from chronotope.errors import FileProblem, UsageError
 from chronotope.generate.pipeline import find_model, load_autoencoder
 from chronotope.geometry import Geometry
@@ -34,6 +34,7 @@ __all__ = [
     "encode_clips",
     "prepare_heldout",
     "prepare_sources",
+    "say_evaluation",
 ]
 
 FEW_CAPTIONS = 0.9  # the share of captioned clips below which training says so
@@ -78,6 +79,18 @@ def encode_clips(
         say(f"left out: {item.key}: {item.reason}")
     say(f"{out}: {encoded.in_words()}")
     return encoded
+
+
+def say_evaluation(data: Sequence[Path]) -> None:
+    """Say which folders of clips or latents are of a split that is meant for evaluation."""
+    for folder in data:
+        if (folder / "latents.json").is_file():
+            found = [str(finding) for finding in audit_header(folder, read_header(folder))]
+        else:
+            found = meant_for_evaluation(folder, find_splits(folder))
+        for sentence in found:
+            if FOR_EVALUATION in sentence:
+                say(f"note: {sentence}")
 
 
 def check_once(data: Sequence[Path]) -> None:

@@ -24,7 +24,7 @@ from chronotope.data.exports.facts import Facts, counted, describe_clips, facts_
 from chronotope.data.exports.table import COLUMNS, Column, clip_rows
 from chronotope.storage import file_sha256, json_text, write_atomically
 
-__all__ = ["CROISSANT", "TABLE", "croissant_of", "missing_properties", "write_croissant"]
+__all__ = ["CROISSANT", "TABLE", "croissant_of", "missing_properties", "records_of", "write_croissant"]
 
 CROISSANT, TABLE = "croissant.json", "croissant.jsonl"
 TYPES = {"text": "sc:Text", "texts": "sc:Text", "integer": "sc:Integer", "float": "sc:Float"}
@@ -44,11 +44,16 @@ Json = dict[str, Any]
 
 def write_croissant(dataset: Dataset, statement: Statement) -> Json:
     """Write the table of the clips, then its description, into the folder of the dataset; return the description."""
-    table = "".join(json.dumps(row) + "\n" for row in clip_rows(dataset))
+    table = records_of(dataset)
     write_atomically(dataset.folder / TABLE, table)
     description = croissant_of(dataset, statement, table)
     write_atomically(dataset.folder / CROISSANT, json_text(description))
     return description
+
+
+def records_of(dataset: Dataset) -> str:
+    """Return the content of TABLE: a line for each clip."""
+    return "".join(json.dumps(row) + "\n" for row in clip_rows(dataset))
 
 
 def missing_properties(description: Json) -> list[str]:

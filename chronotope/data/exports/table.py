@@ -14,7 +14,7 @@ from chronotope.data.exports.dataset import Dataset, Item, main_caption
 from chronotope.errors import UsageError
 from chronotope.storage import atomic_file
 
-__all__ = ["COLUMNS", "Column", "clip_rows", "parquet_name", "write_parquet"]
+__all__ = ["COLUMNS", "Column", "clip_rows", "is_table_of", "parquet_name", "write_parquet"]
 
 SCORES = ("motion", "sharpness", "brightness", "contrast", "borders", "repeated")
 
@@ -108,8 +108,27 @@ def write_parquet(dataset: Dataset, path: Path) -> int:
     """
     if importlib.util.find_spec("pyarrow") is None:
         raise UsageError("Parquet needs pyarrow: pip install 'chronotope[parquet]'")
-    pyarrow = importlib.import_module("pyarrow")
     parquet = importlib.import_module("pyarrow.parquet")
+    table = _table_of(dataset)
+    with atomic_file(path) as partial:
+        parquet.write_table(table, partial, compression="zstd")
+    return int(table.num_rows)
+
+
+def is_table_of(dataset: Dataset, path: Path) -> bool:
+    """Return whether a Parquet file holds the rows of a dataset; True where pyarrow is not installed."""
+    if importlib.util.find_spec("pyarrow") is None:
+        return True
+    parquet = importlib.import_module("pyarrow.parquet")
+    try:
+        return bool(parquet.read_table(path).equals(_table_of(dataset)))
+    except (OSError, ValueError):  # no Parquet, or a damaged one
+        return False
+
+
+def _table_of(dataset: Dataset) -> Any:
+    """Return the table of all rows; the identity of the dataset is in its metadata."""
+    pyarrow = importlib.import_module("pyarrow")
     kinds = {
         "text": pyarrow.string(),
         "texts": pyarrow.list_(pyarrow.string()),
@@ -123,10 +142,7 @@ def write_parquet(dataset: Dataset, path: Path) -> int:
         [pyarrow.field(name, kinds[kind]) for name, kind in columns.items()],
         metadata={**dataset.identity, "program": "chronotope"},
     )
-    rows = list(_all_rows(dataset))
-    with atomic_file(path) as partial:
-        parquet.write_table(pyarrow.Table.from_pylist(rows, schema), partial, compression="zstd")
-    return len(rows)
+    return pyarrow.Table.from_pylist(list(_all_rows(dataset)), schema)
 
 
 def _all_rows(dataset: Dataset) -> Iterator[dict[str, Any]]:

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from chronotope.data.exports.card import CARD
-from chronotope.data.exports.croissant import CROISSANT
+from chronotope.data.exports.croissant import CROISSANT, records_of
 from chronotope.data.exports.croissant import TABLE as RECORDS
+from chronotope.data.exports.dataset import Dataset, read_dataset
 from chronotope.data.exports.shards import AGAIN, EXPORT
-from chronotope.errors import FileProblem
+from chronotope.data.exports.table import is_table_of
+from chronotope.errors import ChronotopeError, FileProblem
 from chronotope.manifest import CURATE_AGAIN
 from chronotope.sealed import read_sealed
 from chronotope.storage import file_sha256
 
 __all__ = ["describe_shards", "is_shards", "lost_shards", "names_us", "stale_descriptions"]
 
-DESCRIPTIONS = (CARD, CROISSANT, "curation.parquet")
+TABLES = ("curation.parquet", "clips.parquet")
+OTHERS = "describes other clips, captions or rights than the dataset"
+EDITED = "was edited, or written by another version"
+_IDENTIFIER = re.compile(rb'"identifier": "(merkle_root|manifest|content):[0-9a-f]{64}"')  # of a Croissant description
 EDGE_BYTES = 2**20  # at both ends of a description that are searched for a hash
 
 
@@ -55,21 +62,66 @@ def _document(folder: Path) -> dict[str, Any]:
     return about
 
 
-def stale_descriptions(folder: Path) -> Iterator[str]:
-    """Yield the names of the descriptions in a curated dataset that are of other clips than those of its manifest."""
+def stale_descriptions(folder: Path) -> dict[str, str]:
+    """Return what is wrong with the descriptions in a dataset that are not of it as it is now, by their names.
+
+    Clips, captions with their authors, and rights are compared; what its makers say, and the words of a card, are not.
+    A curated dataset that cannot be read, because its clips are not those of its manifest, is judged by the root of
+    the manifest alone.
+    """
+    there = [name for name in (CARD, CROISSANT, RECORDS, *TABLES) if _is_ours(folder, name)]
+    if not there:
+        return {}
+    try:
+        dataset = read_dataset(folder)
+    except ChronotopeError:  # said of the dataset itself
+        return dict.fromkeys(_of_other_roots(folder, there), OTHERS)
+    identity = [value.encode() for value in dataset.identity.values()]
+    found = {}
+    for name in there:
+        if name in (CARD, *TABLES) and not all(value in _edges(folder / name) for value in identity):
+            found[name] = OTHERS
+        elif name in TABLES and not is_table_of(dataset, folder / name):
+            found[name] = EDITED
+    return {**found, **_stale_records(dataset, there)}
+
+
+def _stale_records(dataset: Dataset, there: Sequence[str]) -> dict[str, str]:
+    """Return what is wrong with the table of Croissant, and with its description, which names the hash of the table."""
+    found: dict[str, str] = {}
+    if CROISSANT not in there and RECORDS not in there:
+        return found
+    table, path = records_of(dataset).encode(), dataset.folder / RECORDS
+    wanted = [hashlib.sha256(table).hexdigest(), str(dataset.about.get("merkle_root", ""))]
+    if CROISSANT in there and not all(value.encode() in _edges(dataset.folder / CROISSANT) for value in wanted):
+        found[CROISSANT] = OTHERS
+    if not path.is_file():
+        found[RECORDS] = f"is missing, and {CROISSANT} describes it"
+    elif path.read_bytes() != table:
+        found[RECORDS] = OTHERS if CROISSANT in found else EDITED
+    return found
+
+
+def _is_ours(folder: Path, name: str) -> bool:
+    """Return whether a description is there and, in a folder that may hold those of others, names this program."""
+    writer = CROISSANT if name == RECORDS else name
+    known = (folder / "curation.json").is_file() or ((folder / writer).is_file() and names_us(folder / writer))
+    return known and (folder / name).is_file()
+
+
+def _of_other_roots(folder: Path, names: Sequence[str]) -> Iterator[str]:
+    """Yield the names of the descriptions in a curated dataset that do not name the root of its manifest."""
     header = folder / "curation.json"
-    if not header.is_file():
-        return
-    root = str(read_sealed(header, CURATE_AGAIN).get("merkle_root")).encode()
-    stale = [name for name in DESCRIPTIONS if (folder / name).is_file() and root not in _edges(folder / name)]
-    yield from stale
-    if CROISSANT in stale and (folder / RECORDS).is_file():
-        yield RECORDS
+    if header.is_file():
+        root = str(read_sealed(header, CURATE_AGAIN).get("merkle_root")).encode()
+        stale = [name for name in names if name != RECORDS and root not in _edges(folder / name)]
+        yield from [*stale, *([RECORDS] if CROISSANT in stale and RECORDS in names else [])]
 
 
 def names_us(path: Path) -> bool:
-    """Return whether a description names the program that wrote it, which is this one."""
-    return b"chronotope" in _edges(path)
+    """Return whether a description names the program that wrote it, which is this one, or a dataset by our hashes."""
+    found = _edges(path)
+    return b"chronotope" in found or _IDENTIFIER.search(found) is not None
 
 
 def _edges(path: Path) -> bytes:

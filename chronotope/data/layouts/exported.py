@@ -1,7 +1,7 @@
 """Shards that `chronotope export` wrote -> what is restored of the dataset: names, splits, and the manifest.
 
-An export comes from anybody. A name is used only where it stays in the new dataset, and a manifest only where all clips
-that it names were imported with the content that was exported.
+An export comes from anybody. A shard is read only as it was exported, a name is used only where it stays in the new
+dataset, and a manifest only where all clips that it names were imported with the content that was exported.
 """
 
 from __future__ import annotations
@@ -23,9 +23,12 @@ from chronotope.manifest import described, read_curation, seal
 from chronotope.sealed import read_sealed
 from chronotope.storage import atomic_file, file_sha256
 
-__all__ = ["ClipRecord", "exported_shards", "record_of_clip", "restore_manifest"]
+__all__ = ["ClipRecord", "exported_shards", "record_of_clip", "refusal_of_shard", "restore_manifest"]
 
-_MEND = "take the folder from a copy, or delete shards.json, and the shards are read as those of any program"
+_MEND = (
+    "take the folder from a copy, or delete shards.json and curation.json, and the shards are read as those of any "
+    "program, without rights"
+)
 
 
 @dataclass(frozen=True)
@@ -42,16 +45,31 @@ class ClipRecord:
     written: tuple[Written, ...]
 
 
-def exported_shards(folder: Path) -> set[str]:
-    """Return the names of the shards that an export of ours names; raise FileProblem where its document is damaged."""
+def exported_shards(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of the shards that an export of ours names, by their names.
+
+    Raises FileProblem where its document is damaged.
+    """
     document = folder / EXPORT
     if not document.is_file():
-        return set()
+        return {}
     found = read_sealed(document, _MEND)
     try:
-        return {str(shard["file"]) for shard in found["shards"]} if found.get("format") == "webdataset" else set()
+        shards = found["shards"] if found.get("format") == "webdataset" else []
+        return {str(shard["file"]): str(shard["sha256"]) for shard in shards}
     except (KeyError, TypeError) as problem:
         raise FileProblem(f"{document} is no document of an export ({problem!r}); {_MEND}") from problem
+
+
+def refusal_of_shard(shard: Path, sha256: str) -> str:
+    """Return why a shard is not read, whose captions and rights are those of the export by its hash alone; else ""."""
+    try:
+        found = file_sha256(shard)
+    except OSError as problem:
+        return f"cannot be read: {problem.strerror or problem}"
+    if found == sha256:
+        return ""
+    return f"changed after the export: its SHA-256 is {found[:16]}, and {EXPORT} names {sha256[:16]}; {_MEND}"
 
 
 def record_of_clip(data: Any, member: str) -> ClipRecord:
@@ -77,10 +95,14 @@ def restore_manifest(folder: Path, out: Path, entries: Mapping[str, Entry]) -> l
 
     `entries` are the imported clips. Returns sentences that say why this was not done, if it was not.
     """
+    about = read_sealed(folder / EXPORT, _MEND) if (folder / EXPORT).is_file() else {}
     if not all((folder / name).is_file() for name in MANIFESTS):
-        lost = "merkle_root" in read_sealed(folder / EXPORT, _MEND) if (folder / EXPORT).is_file() else False
+        lost = "merkle_root" in about
         return [f"{' or '.join(MANIFESTS)} is missing, so rights and scores are not taken over"] if lost else []
-    _, rows = read_curation(folder)
+    header, rows = read_curation(folder)
+    if header.get("merkle_root") != about.get("merkle_root"):
+        return [f"{' and '.join(MANIFESTS)} are not those that {EXPORT} describes, so rights and scores are not taken "
+                "over; take them from a copy"]  # fmt: skip
     kept = {row["clip"]: row for row in rows if row.get("state") == "kept"}
     if strange := [clip for clip, row in kept.items() if not {"whole", "start", "seconds", "source"} <= row.keys()]:
         raise FileProblem(f"{folder}: the manifest's line of {strange[0]} is none of a curated clip; {_MEND}")

@@ -14,7 +14,7 @@ from typing import Any
 from chronotope.data.captions import MAX_BYTES, Captions, captions_of, decode_bytes
 from chronotope.data.layouts.authors import without_written
 from chronotope.data.layouts.columns import Columns, known_file_column, read_columns
-from chronotope.data.layouts.exported import exported_shards, record_of_clip
+from chronotope.data.layouts.exported import exported_shards, record_of_clip, refusal_of_shard
 from chronotope.data.layouts.reading import TRAIN, Layout, Member, Reading, Row, is_media, joined
 from chronotope.data.layouts.splits import Split, split_of_file
 from chronotope.errors import FileProblem
@@ -33,7 +33,7 @@ def _find_shards(reading: Reading, folder: Path) -> list[Path]:
 
 def _read_shards(reading: Reading, folder: Path, shards: Sequence[Path]) -> None:
     exported = exported_shards(folder)
-    for name in sorted(exported - {reading.label(shard) for shard in shards}):
+    for name in sorted(exported.keys() - {reading.label(shard) for shard in shards}):
         reading.leave_out_unread(name, "missing, and shards.json names it")
     for shard in shards:  # anywhere below the folder
         where = reading.label(shard)
@@ -43,6 +43,8 @@ def _read_shards(reading: Reading, folder: Path, shards: Sequence[Path]) -> None
             reading.leave_out_unread(where, "a link out of the folder; --follow-paths follows it")
         elif not shard.is_file():
             reading.leave_out_unread(where, "no regular file")
+        elif where in exported and (changed := refusal_of_shard(shard, exported[where])):
+            reading.leave_out_unread(where, changed)
         else:
             with reading.within(split_of_file(shard)):
                 _read_shard(reading, shard, where, where in exported)

@@ -24,6 +24,7 @@ from chronotope.data.layouts.exported import exported_shards, restore_manifest
 from chronotope.data.layouts.reading import HELDOUT, Member, Reading, Row
 from chronotope.data.layouts.record import Entry, Names, Record
 from chronotope.data.layouts.shards import WEBDATASET
+from chronotope.data.layouts.splits import Split
 from chronotope.errors import FileProblem, UsageError
 from chronotope.manifest import LeftOut, Source, identify
 from chronotope.progress import Progress
@@ -113,6 +114,7 @@ class _Import:
     def run(self, layout: str, progress: Progress | None) -> Imported:
         rows = self.reading.rows
         self._follow_names(rows)
+        rows = self._hold_out_copies(rows)
         keys = {row.label: self._key(row) for row in rows}
         paths = (row.content for row in rows if isinstance(row.content, Path))
         for sentence in left_behind(paths, "to train on them, encode the folder as it is"):
@@ -177,6 +179,28 @@ class _Import:
             now = labels.get(entry.key, entry.key if label in used else label)
             followed[now] = replace(entry, source=replace(entry.source, file=now))
         self.entries = followed
+
+    def _hold_out_copies(self, rows: Sequence[Row]) -> list[Row]:
+        """Hold out the clips that have the bytes of one that is held out, under whatever name; say which they are."""
+        sizes = {_size(row) for row in rows if row.heldout}
+        suspects = [row for row in rows if _size(row) in sizes]
+        if all(row.heldout for row in suspects):  # no other clip has the size of one
+            return list(rows)
+        contents: dict[str, str] = {}  # by the label of the row
+        for row in suspects:
+            known = self.entries.get(row.label)
+            with contextlib.suppress(_NotImported):  # said where the clip is imported
+                contents[row.label] = _identify(row, known.source if known else None).sha256
+        held = {contents[row.label]: row.label for row in suspects if row.heldout and row.label in contents}
+        found = []
+        for row in rows:
+            twin = held.get(contents.get(row.label, ""))
+            if twin and not row.heldout:
+                why = f"has the same content as {twin}, which is held out, so it is held out as well"
+                self.reading.note(row.label, f"{why}; no training takes it from {HELDOUT}/")
+                row = replace(row, split=Split(True, why))
+            found.append(row)
+        return found
 
     def _move(self, old: str, new: str) -> None:
         """Give a clip whose split was changed its new name, with its captions as they are.
@@ -310,6 +334,14 @@ def _bytes_to_copy(row: Row, out: Path, copy: bool) -> int:
         return row.content.size
     facts = row.content.stat()
     return facts.st_size if copy or facts.st_dev != out.stat().st_dev else 0
+
+
+def _size(row: Row) -> int:
+    """Return how many bytes a clip has; -1 where its file cannot be read, which is said where it is imported."""
+    try:
+        return row.content.size if isinstance(row.content, Member) else row.content.stat().st_size
+    except OSError:
+        return -1
 
 
 def _is_linked(row: Row, target: Path) -> bool:

@@ -188,9 +188,17 @@ def _all_rows(tables: Any, folder: Path, below: Sequence[str]) -> Any:
 
 def _column(table: Any, name: str) -> Shaped[np.ndarray, "t *d"]:
     """Return a column as an array; vectors of one dimension may be stored as numbers."""
-    values = np.array(table.column(name).to_pylist())
-    if values.dtype == object:
-        raise FileProblem(f"the column {name} holds rows of different lengths, or none")
+    rows = table.column(name).to_pylist()
+    for number, row in enumerate(rows):
+        if any(one is None or one != one for one in (row if isinstance(row, list) else (row,))):
+            raise FileProblem(
+                f"row {number} of the column {name} holds {row}, expected a number in every place; complete the table"
+            )
+    lengths = sorted({len(row) for row in rows if isinstance(row, list)})
+    if len(lengths) > 1:
+        raise FileProblem(f"the column {name} holds rows of {lengths[0]} and of {lengths[-1]} numbers, expected equal "
+                          "lengths; complete the table")  # fmt: skip
+    values = np.array(rows)
     is_vector = name.endswith("action")
     return values.reshape(len(values), -1) if is_vector else values.reshape(len(values))
 

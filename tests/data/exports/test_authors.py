@@ -17,11 +17,13 @@ from chronotope.data.exports.about import Statement
 from chronotope.data.exports.card import card_of
 from chronotope.data.exports.croissant import write_croissant
 from chronotope.data.exports.dataset import Dataset, read_dataset
-from chronotope.data.exports.shards import export_shards
+from chronotope.data.exports.shards import EXPORT, export_shards
 from chronotope.data.exports.table import write_parquet
 from chronotope.data.layouts.write import import_dataset
 from chronotope.data.recaptions import Recaptions, WrittenCaptions, written_from_json
 from chronotope.data.reviews import Reviews
+from chronotope.sealed import read_sealed, write_sealed
+from chronotope.storage import file_sha256
 
 OURS = {"kind": "trained", "weights": "0123abcd", "captioner": "small"}
 THEIRS = {"kind": "endpoint", "model": "some/captioner_7b"}
@@ -131,6 +133,9 @@ def test_a_record_of_a_stranger_is_not_trusted(captioned: Path, tmp_path: Path, 
             info = tarfile.TarInfo(name)
             info.size = len(changed)
             archive.addfile(info, io.BytesIO(changed))
+    about = read_sealed(out / EXPORT, "")
+    about["shards"] = [one | {"sha256": file_sha256(out / one["file"])} for one in about["shards"]]
+    write_sealed(out / EXPORT, about)
     (item,) = import_dataset(out, tmp_path / "back").left_out
     assert item.key == f"train-000000.tar/{list(found)[1]}" and "not as `chronotope export` writes it" in item.reason
 

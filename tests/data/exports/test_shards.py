@@ -18,12 +18,13 @@ import pytest
 
 from chronotope.data.clips import scan_folder
 from chronotope.data.exports.dataset import Dataset, Item, read_dataset
-from chronotope.data.exports.shards import Exported, export_shards
+from chronotope.data.exports.shards import EXPORT, Exported, export_shards
 from chronotope.data.exports.verify import lost_shards
 from chronotope.data.layouts.write import Imported, import_dataset
 from chronotope.errors import FileProblem, UsageError
 from chronotope.manifest import read_curation
-from chronotope.storage import is_partial
+from chronotope.sealed import read_sealed, write_sealed
+from chronotope.storage import file_sha256, is_partial
 from chronotope.worlds.write import DatasetRequest, write_dataset
 
 SMALL = 60_000  # bytes of a shard, so that there are several
@@ -293,12 +294,50 @@ def test_a_plain_folder_of_clips_comes_back(curated: Path, tmp_path: Path) -> No
 # What import does with shards that are not as they were exported
 
 
+def name_again(out: Path, shard: Path) -> None:
+    """Write the hash of a shard that was changed into the document of the export, as a stranger can."""
+    about = read_sealed(out / EXPORT, "")
+    for one in about["shards"]:
+        one["sha256"] = file_sha256(shard) if one["file"] == shard.name else one["sha256"]
+    write_sealed(out / EXPORT, about)
+
+
+@pytest.mark.parametrize(("before", "after"), [(b"CC-BY-4.0", b"CC-BY-2.0"), (b"red disc", b"sad disc")])
+def test_a_shard_that_was_edited_after_the_export_is_not_read(
+    curated: Path, tmp_path: Path, before: bytes, after: bytes
+) -> None:
+    """Nothing but the hash of the shard tells that rights or captions beside an unchanged clip were edited."""
+    out = tmp_path / "out"
+    export(curated, out, 10**9)
+    shard = next(path for path in out.glob("*.tar") if before in path.read_bytes())
+    shard.write_bytes(shard.read_bytes().replace(before, after))
+    imported = import_dataset(out, tmp_path / "back")
+    assert f"{shard.name}: changed after the export: its SHA-256 is" in left_out(imported)
+    assert "clips of the manifest were not imported" in "\n".join(imported.notes)
+    for name in (EXPORT, "curation.json"):  # as the sentence says
+        (out / name).unlink()
+    others = import_dataset(out, tmp_path / "other")
+    assert {item.reason for item in others.left_out} == {"no caption"}
+    assert others.clips + len(others.left_out) == len(read_dataset(curated).items)
+
+
+def test_a_manifest_of_another_export_is_not_restored(curated: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    export(curated, out, 10**9)
+    about = read_sealed(out / EXPORT, "")
+    write_sealed(out / EXPORT, about | {"merkle_root": "x"})
+    (sentence,) = (note for note in import_dataset(out, tmp_path / "back").notes if "manifest" not in note)
+    assert "curation.jsonl and curation.json are not those that shards.json describes" in sentence
+    assert not (tmp_path / "back" / "curation.json").exists()
+
+
 def test_import_names_what_was_tampered_with(curated: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     export(curated, out)
     shard = next(path for path in sorted(out.glob("train-*.tar")) if len(members(path)) >= 3)
     clip = next(name for name in members(shard) if name.endswith(".mp4"))
     shard.write_bytes(shard.read_bytes().replace(members(shard)[clip][-64:], bytes(64)))
+    name_again(out, shard)
     (lost,) = out.glob("heldout-000000.tar")
     lost.unlink()
     imported = import_dataset(out, tmp_path / "back")
@@ -335,6 +374,7 @@ def test_a_record_of_a_stranger_is_not_trusted(curated: Path, tmp_path: Path, ch
             info = tarfile.TarInfo(name)
             info.size = len(changed)
             archive.addfile(info, io.BytesIO(changed))
+    name_again(out, shard)
     imported = import_dataset(out, tmp_path / "back")
     assert [item.key for item in imported.left_out] == [f"train-000000.tar/{list(found)[1]}"]
     assert imported.clips == len(read_dataset(curated).items) - 1
@@ -358,6 +398,7 @@ def test_a_manifest_of_other_clips_is_not_restored(curated: Path, tmp_path: Path
             info = tarfile.TarInfo(name)
             info.size = len(data)
             archive.addfile(info, io.BytesIO(data))
+    name_again(out, shard)
     imported = import_dataset(out, tmp_path / "back")
     assert f"{records[chosen]['file']} is not the clip of the manifest" in "\n".join(imported.notes)
     assert not (tmp_path / "back" / "curation.json").exists()

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from chronotope.data.exports.about import Statement
+from chronotope.data.exports.croissant import write_croissant
 from chronotope.data.exports.dataset import main_caption, read_dataset
 from chronotope.data.exports.table import COLUMNS, clip_rows, write_parquet
-from chronotope.data.exports.verify import stale_descriptions
+from chronotope.data.exports.verify import EDITED, OTHERS, stale_descriptions
 from chronotope.errors import UsageError
 from chronotope.manifest import merkle_root, read_curation
 
@@ -50,7 +53,41 @@ def test_types_do_not_depend_on_the_content(curated: Path, tmp_path: Path) -> No
 def test_a_table_of_other_clips_is_noticed(curated: Path) -> None:
     write_parquet(read_dataset(curated), curated / "curation.parquet")
     (curated / "card.md").write_text("a card of another state")
-    assert list(stale_descriptions(curated)) == ["card.md"]
+    assert stale_descriptions(curated) == {"card.md": OTHERS}
+
+
+def test_tables_of_other_captions_or_edited_licences_are_noticed(curated: Path) -> None:
+    write_parquet(read_dataset(curated), curated / "curation.parquet")
+    write_croissant(read_dataset(curated), Statement())
+    assert stale_descriptions(curated) == {}
+    records, kept = curated / "croissant.jsonl", (curated / "croissant.jsonl").read_text()
+    records.write_text(kept.replace("CC-BY-4.0", "CC0-1.0"))
+    table = parquet.read_table(curated / "curation.parquet")
+    place = table.schema.get_field_index("licence")
+    other = table.set_column(place, table.schema.field(place), [["CC0-1.0"] * table.num_rows])
+    parquet.write_table(other, curated / "curation.parquet")
+    assert stale_descriptions(curated) == {"croissant.jsonl": EDITED, "curation.parquet": EDITED}
+    records.unlink()
+    assert "is missing" in stale_descriptions(curated)["croissant.jsonl"]
+    records.write_text(kept)
+    (curated / read_dataset(curated).items[0].file).with_suffix(".json").write_text('{"captions": ["another"]}')
+    assert stale_descriptions(curated) == dict.fromkeys(
+        ("croissant.json", "croissant.jsonl", "curation.parquet"), OTHERS
+    )
+
+
+def test_descriptions_of_a_folder_of_clips_are_compared_unless_they_are_of_another_program(
+    curated: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "plain"
+    folder.mkdir()
+    for name in ("plain.mp4", "plain.json"):
+        shutil.copy(next(curated.rglob(name)), folder / name)
+    (folder / "card.md").write_text("a card of somebody else")
+    write_croissant(read_dataset(folder), Statement())
+    assert stale_descriptions(folder) == {}
+    (folder / "plain.json").write_text('{"captions": ["another"]}')
+    assert stale_descriptions(folder) == {"croissant.json": OTHERS, "croissant.jsonl": OTHERS}
 
 
 def test_without_its_library_it_says_what_to_install(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,12 +20,14 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def place(clip: Path) -> Callable[..., Path]:
-    """`place(folder, names..., files={name: text})`: copies of the clip, and files of these contents."""
+    """`place(folder, names..., files={name: text})`: clips, each of other bytes, and files of these contents."""
 
     def fill(folder: Path, *names: str, files: dict[str, str | bytes] | None = None) -> Path:
         for name in names:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(clip, folder / name)
+            data = name.encode()  # in a box that players skip, so that no two clips have the same content
+            box = (8 + len(data)).to_bytes(4, "big") + b"free" + data
+            (folder / name).write_bytes(clip.read_bytes() + (box if name.endswith(".mp4") else b""))
         for name, text in (files or {}).items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(text if isinstance(text, bytes) else text.encode())

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from chronotope.data.audit import audit_dataset
 from chronotope.data.clips import HELD_OUT, scan_folder
 from chronotope.data.encode import encode_dataset
 from chronotope.data.exports.about import Statement
@@ -108,6 +109,40 @@ def test_a_column_of_unknown_values_is_named_once(tmp_path: Path, place: Place) 
     (note,) = imported.notes
     assert note.startswith("metadata.jsonl: the column 'subset' holds 'fold0', 'fold1', 'fold2', and 2 more, none of")
     assert imported.heldout == 0
+
+
+def test_a_copy_of_a_clip_that_is_held_out_is_held_out_as_well(tmp_path: Path, place: Place) -> None:
+    text = "file_name,text\ntest/a.mp4,one\ntrain/b.mp4,two\ntrain/c.mp4,three\n"
+    folder = place(tmp_path / "in", "test/a.mp4", "train/c.mp4", files={"metadata.csv": text})
+    shutil.copy(folder / "test/a.mp4", folder / "train/b.mp4")
+    out = tmp_path / "out"
+    imported = import_dataset(folder, out)
+    assert imported.heldout == 2 and "train/b.mp4: has the same content as test/a.mp4" in "\n".join(imported.notes)
+    assert [clip.file for clip in scan_folder(out).clips] == ["train/c.mp4"]
+    assert import_dataset(folder, out).in_words() == "3 clips, 2 of them held out: nothing has changed"
+    place(folder, "train/b.mp4")
+    assert import_dataset(folder, out).in_words() == "3 clips, 1 of them held out: 1 changed, 1 of another split"
+    assert (out / "train/b.mp4").read_bytes() == (folder / "train/b.mp4").read_bytes()
+
+
+@pytest.mark.parametrize("part", ["", "train"])
+def test_a_clip_that_was_copied_out_of_those_held_out_is_said(tmp_path: Path, place: Place, part: str) -> None:
+    text = "file_name,text\ntest/a.mp4,one\ntrain/c.mp4,two\n"
+    folder = place(tmp_path / "in", "test/a.mp4", "train/c.mp4", files={"metadata.csv": text})
+    out = tmp_path / "out"
+    import_dataset(folder, out)
+    config = AutoencoderConfig(widths=(8, 12), encoder_blocks=(1, 1), decoder_blocks=(1, 1), channels=4)
+
+    def said() -> list[str]:
+        notes = [finding.what for finding in audit_dataset(out / part)]
+        encode_dataset(out / part, tmp_path / "latents", Autoencoder(config), Geometry(), note=notes.append)
+        return [note for note in notes if "the same content as clips that are held out" in note]
+
+    assert said() == []
+    shutil.rmtree(tmp_path / "latents")
+    shutil.copy(out / "heldout/test/a.mp4", out / "train/d.mp4")
+    found = said()
+    assert len(found) == 2 and all("1 clip has" in note and "heldout/test/a.mp4" in note for note in found)
 
 
 def test_one_of_several_columns_and_rows_is_enough(tmp_path: Path, place: Place) -> None:

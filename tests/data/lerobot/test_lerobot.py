@@ -295,6 +295,34 @@ def test_a_column_that_is_missing_is_named(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("rows", "kind", "message"),
+    [
+        ([[1, 2], [3, None]], pyarrow.int64(), r"row 1 of the column action holds \[3, None\], expected a number"),
+        ([[1, 2], None], pyarrow.int64(), "row 1 of the column action holds None, expected a number"),
+        ([[1.0, float("nan")], [1.0, 2.0]], pyarrow.float64(), r"row 0 of the column action holds \[1.0, nan\]"),
+        ([[1, 2], [3]], pyarrow.int64(), "holds rows of 1 and of 2 numbers, expected equal lengths"),
+    ],
+)
+def test_actions_that_are_no_numbers_are_named(tmp_path: Path, rows: list[Any], kind: Any, message: str) -> None:
+    robot = robot_data(tmp_path / "robot")
+    table = pyarrow.table({"action": pyarrow.array(rows, pyarrow.list_(kind)), "index": list(range(len(rows)))})
+    parquet.write_table(table, robot / "data/chunk-000/file-000.parquet")
+    with pytest.raises(FileProblem, match=message):
+        import_lerobot(robot, tmp_path / "out")
+
+
+def test_an_edited_import_names_the_command_that_made_it(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    import_lerobot(robot_data(tmp_path / "robot"), out)
+    clip = next(out.rglob("*.mp4"))
+    clip.with_suffix(".actions.npz").write_bytes(b"edited")
+    told = "\n".join(map(str, audit_dataset(out)))
+    assert "delete it and run the `chronotope import` command again" in told and "chronotope world" not in told
+    with pytest.raises(FileProblem, match=r"is not as `chronotope import` wrote it"):
+        read_dataset(out)
+
+
 def test_an_episode_without_its_video_is_left_out(tmp_path: Path) -> None:
     source = dataset(tmp_path / "source", SCHEMAS["discrete"])
     export_lerobot(read_dataset(source), tmp_path / "robot")
