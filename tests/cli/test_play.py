@@ -82,6 +82,7 @@ def test_what_cannot_be_played_is_said(world: Path, tmp_path: Path) -> None:
     record = tmp_path / "session.jsonl"
     record.write_text("")
     assert "name a new file" in refused("play", str(world), "--record", str(record), status=1)
+    assert "does not exist" in refused("play", str(world), "--record", str(tmp_path / "none" / "a.jsonl"), status=1)
     assert "first line" in refused("play", str(world), "--replay", str(record), "--out", "a.mp4", status=1)
 
 
@@ -133,6 +134,8 @@ def test_a_server_is_played_and_stopped(world: Path, tmp_path: Path) -> None:
                 headers.append(json.loads(data[4 : 4 + int.from_bytes(data[:4], "big")]))
                 socket.send(json.dumps({"type": "seen", "frame": headers[-1]["frame"]}))
             assert headers[-1]["applied"][0]["id"] == 4
+        again = "play", str(world), "--port", "0", "--record", str(tmp_path / "session.jsonl")
+        assert f"is being written by process {server.pid}" in refused(*again, status=2)
         server.send_signal(signal.SIGINT)
         assert server.wait(timeout=60) == 0
     assert len((tmp_path / "session.jsonl").read_text().splitlines()) >= 2
