@@ -11,6 +11,7 @@ from typing import Any
 from chronotope import checkpoint
 from chronotope.caption.encoder.tokenizer import StateTokenizer
 from chronotope.cli.analysis import folder_of_videos
+from chronotope.cli.datasets.samples import changes_in_samples
 from chronotope.cli.language.captioners import load_captioner
 from chronotope.cli.language.expanders import load_expander
 from chronotope.cli.terminal import echo, progress, say, visible
@@ -215,8 +216,21 @@ def _audit_run(folder: Path) -> Iterator[Finding]:
             except ChronotopeError as problem:
                 yield Finding(str(problem))
     yield from _audit_encodings(folder)
+    yield from _audit_samples(folder)
     for latents in sorted(folder.glob("latents/*/latents.json")):
         yield from audit_latents(latents.parent)
+
+
+def _audit_samples(folder: Path) -> Iterator[Finding]:
+    """Compare the samples on the page of a taught model with those that were recorded."""
+    if not (folder / "teach.json").is_file():
+        return
+    try:
+        changes = changes_in_samples(folder)
+    except (ChronotopeError, OSError) as problem:
+        changes = [f"the samples cannot be compared with their record: {problem}"]
+    again = "run the `chronotope teach` command again, which makes the samples again"
+    yield from (Finding(sentence, again) for sentence in changes)
 
 
 def _audit_text_encoder(tokenizer: TextTokenizer) -> Iterator[Finding]:

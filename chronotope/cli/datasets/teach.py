@@ -17,6 +17,7 @@ from typing import Any
 from chronotope import PROGRAM, checkpoint
 from chronotope.cli.datasets.page import FEWEST_STEPS, write_lesson
 from chronotope.cli.datasets.replay import Replay, write_replay
+from chronotope.cli.datasets.samples import changes_in_samples, record_samples
 from chronotope.cli.datasets.sources import raw_files
 from chronotope.cli.terminal import SHUFFLED, progress, say
 from chronotope.cli.train.latents import encode_clips
@@ -97,13 +98,14 @@ def teach(folders: Sequence[Path], out: Path, policy: Policy, lesson: Lesson) ->
         replay.weights if replay.folders else None,
         heldout=[heldout] if (heldout / "latents.json").is_file() else [],
     )
-    finished = (out / "dit" / "model.json").read_bytes() if (out / "dit" / "model.json").is_file() else b""
     run_dit(config, shown, out, lesson.start, lesson.start, lesson.settings, watch)
-    if finished and finished == (out / "dit" / "model.json").read_bytes() and read_json(plan).get("samples"):
-        done["samples"] = read_json(plan)["samples"]
-    else:
-        done["samples"] = _samples(out, out / "data")
-        write_json(plan, {**read_json(plan), "samples": done["samples"]})
+    changes = changes_in_samples(out)
+    for sentence in changes:
+        say(f"note: {sentence}")
+    if changes or not read_json(plan).get("samples"):
+        say("the samples are made")
+        record_samples(out, _samples(out, out / "data"))
+    done["samples"] = read_json(plan)["samples"]
     write_lesson(out, done)
     return done
 
