@@ -175,9 +175,26 @@ def test_samples_on_the_page_are_those_that_were_made(
     assert 'src="samples/0.mp4"' in page and 'src="samples/1.mp4"' not in page and changes_in_samples(mine) == []
     plan = read_json(mine / "teach.json")
     write_json(mine / "teach.json", {**plan, "samples_of": "0" * 16})  # a training that went on was killed before them
-    assert "were made by other weights" in changes_in_samples(mine)[0]
+    assert "were made by other weights" in changes_in_samples(mine)[0].what
     write_json(mine / "teach.json", {name: value for name, value in plan.items() if name != "samples_of"})
-    assert "does not record which samples" in changes_in_samples(mine)[0]
+    assert (
+        "does not record which samples" in changes_in_samples(mine)[0].what and not changes_in_samples(mine)[0].serious
+    )
+
+
+def test_latents_that_were_exchanged_are_refused(taught: Path, footage: Path, model: Path, tmp_path: Path) -> None:
+    mine = Path(shutil.copytree(taught, tmp_path / "mine"))
+    words = ("teach", footage, "--out", mine, "--holder", "My Lab", "--from", model, *SHORT[:-1], "train.steps=26",
+             "--heldout", "0.2")  # fmt: skip
+    (mine / "latents" / "data").rename(tmp_path / "data")
+    (mine / "latents" / "heldout").rename(mine / "latents" / "data")
+    again = run(*words)
+    assert again.exit_code == 2 and "other latents than those with which the training" in again.stderr, again.output
+    shutil.rmtree(mine / "latents" / "data")
+    (tmp_path / "data").rename(mine / "latents" / "data")
+    plan = read_json(mine / "teach.json")
+    assert "latents/heldout is gone, so no loss" in run(*words[:-3], "train.steps=24", *words[-2:]).stderr
+    assert read_json(mine / "teach.json") == plan
 
 
 def test_another_share_held_out_is_refused(taught: Path, footage: Path, model: Path) -> None:
