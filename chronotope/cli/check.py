@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from chronotope import checkpoint
 from chronotope.caption.encoder.tokenizer import StateTokenizer
 from chronotope.cli.analysis import folder_of_videos
+from chronotope.cli.datasets.samples import changes_in_samples
 from chronotope.cli.language.captioners import load_captioner
 from chronotope.cli.language.expanders import load_expander
 from chronotope.cli.terminal import echo, progress, say, visible
@@ -18,6 +20,7 @@ from chronotope.data.audit import Finding, audit_dataset, audit_latents
 from chronotope.data.exports.shards import AGAIN
 from chronotope.data.exports.verify import is_shards, lost_shards, stale_descriptions
 from chronotope.data.latents import fingerprint, read_header
+from chronotope.data.record import noted_latents
 from chronotope.errors import ChronotopeError, FileProblem
 from chronotope.evaluate.judge import content_of
 from chronotope.evaluate.ledger import Ledger
@@ -30,7 +33,7 @@ from chronotope.media import video
 from chronotope.models.text import TextTokenizer
 from chronotope.sealed import unsealed
 from chronotope.storage import PARTS, file_sha256
-from chronotope.train.same_run import strange_checkpoints
+from chronotope.train.same_run import settings_of_run, strange_checkpoints
 
 __all__ = ["check", "refuse_other_videos", "say_problems_of_report"]
 
@@ -213,8 +216,25 @@ def _audit_run(folder: Path) -> Iterator[Finding]:
             except ChronotopeError as problem:
                 yield Finding(str(problem))
     yield from _audit_encodings(folder)
+    yield from _audit_samples(folder)
+    for latents in noted_latents(folder / "dit"):
+        if not (latents / "latents.json").is_file():
+            what = (
+                f"{latents}, on which {folder / 'dit'} was trained, is gone: training cannot go on with the same data"
+            )
+            yield Finding(what, "restore the folder from a copy", not (folder / "dit" / "model.json").is_file())
     for latents in sorted(folder.glob("latents/*/latents.json")):
         yield from audit_latents(latents.parent)
+
+
+def _audit_samples(folder: Path) -> Iterator[Finding]:
+    """Compare the samples on the page of a taught model with those that were recorded."""
+    if not (folder / "teach.json").is_file():
+        return
+    try:
+        yield from changes_in_samples(folder)
+    except (ChronotopeError, OSError) as problem:
+        yield Finding(f"the samples cannot be compared with their record: {problem}")
 
 
 def _audit_text_encoder(tokenizer: TextTokenizer) -> Iterator[Finding]:
@@ -257,6 +277,8 @@ def _audit_part(folder: Path) -> Iterator[Finding]:
         yield from _audit_weights(folder)
     elif not (folder / "checkpoints").is_dir():
         yield Finding(f"{folder} holds neither a model nor a checkpoint", again)
+    elif _reached_its_end(folder):
+        yield Finding(f"{folder} holds no model, and its training has reached the last step: the model is gone", again)
     else:
         yield Finding(f"{folder} has not finished training", again, serious=False)
     yield from _audit_model_of_run(folder)
@@ -279,6 +301,14 @@ def _audit_part(folder: Path) -> Iterator[Finding]:
                 yield Finding(sentence, serious=False)
         except FileProblem as problem:
             yield Finding(str(problem), "delete that line, or the file: only curves are lost, but training refuses it")
+
+
+def _reached_its_end(folder: Path) -> bool:
+    """Return whether the newest checkpoint of a training is that of its last step."""
+    with contextlib.suppress(ChronotopeError):  # said of each file on its own
+        latest, settings = checkpoint.latest_checkpoint(folder), settings_of_run(folder) or {}
+        return latest is not None and int(latest.name) >= settings.get("train.steps", math.inf)
+    return False
 
 
 def _audit_model_of_run(folder: Path) -> Iterator[Finding]:

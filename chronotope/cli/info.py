@@ -25,13 +25,13 @@ from chronotope.evaluate.documents import check_document, parse_json, read_file,
 from chronotope.evaluate.ledger import Ledger
 from chronotope.evaluate.report import read_report
 from chronotope.evaluate.unfinished import describe_evaluation, describe_export, is_export
-from chronotope.generate.pipeline import PICKLES, WEIGHTS, load_autoencoder
+from chronotope.generate.pipeline import PICKLES, WEIGHTS, Generator, load_autoencoder
 from chronotope.generate.stored.knowledge import lengths_in_words, name_of, sizes_in_words
 from chronotope.geometry import Geometry
 from chronotope.jsonl import read_jsonl
 from chronotope.media import video
 from chronotope.safety.disclosure import layers_of
-from chronotope.storage import PARTS, read_json
+from chronotope.storage import PARTS, STUDENT, read_json
 from chronotope.worlds.language import gerund
 
 __all__ = ["describe"]
@@ -245,7 +245,7 @@ def _bytes(files: Iterable[Path]) -> int:
 def _run(folder: Path, parts: Sequence[Path]) -> dict[str, Any]:
     facts: dict[str, Any] = {"kind": "run", "path": str(folder), **{part.name: _part_of_run(part) for part in parts}}
     if (folder / "dit" / "model.json").is_file():
-        facts["summary"] = _summarise(folder) | _misfit(folder)
+        facts["summary"] = _summarise(folder) | _misfit(folder) | _strange_student(folder)
         facts["trained_on"] = checkpoint.read_description(folder / "dit").get("trained_on")
     return facts
 
@@ -258,6 +258,24 @@ def _misfit(folder: Path) -> dict[str, str]:
             other = f"its transformer was trained with autoencoder {trained}, and {folder / 'autoencoder'} is {present}"
             return {"makes": f"nothing: {other}; restore the one that belongs to it"}
     return {}
+
+
+def _strange_student(folder: Path) -> dict[str, str]:
+    """Say where the student beside a transformer cannot sample for it, such as one that another model taught."""
+    if not (folder / STUDENT / "model.json").is_file():
+        return {}
+    try:
+        generator = Generator.load(folder)
+        if generator.student is not None:
+            generator.student.check(generator.names["dit"])
+    except (FileProblem, UsageError) as problem:
+        return {"student": f"not used: {problem}"}
+    return {}
+
+
+def _student_in_words(description: Mapping[str, Any]) -> str:
+    steps, teacher = description["student"]["steps"], description["started_from"]
+    return f"of {steps} steps without guidance, taught by transformer {teacher}"
 
 
 def _model(folder: Path) -> dict[str, Any]:
@@ -275,6 +293,8 @@ def _model(folder: Path) -> dict[str, Any]:
             facts[name] = description[name]
     if "flow" in facts:  # one deviation a channel of a token is of use only to the program
         facts["flow"] = {key: value for key, value in facts["flow"].items() if key != "deviation"}
+    if "student" in description:
+        facts["student"] = _student_in_words(description)
     if description.get("vocabulary"):  # a model with a frozen text encoder has none
         facts["vocabulary"] = f"{len(description['vocabulary'])} pieces"
     if "training" in description:
@@ -345,6 +365,7 @@ def _part_of_run(folder: Path) -> dict[str, Any]:
         "bytes",
         "hash",
         "verified",
+        "student",
         "training",
         "checkpoint",
         "damaged",
@@ -366,6 +387,8 @@ def _summarise(folder: Path) -> dict[str, str]:
     if defaults := description.get("defaults"):
         size = f"{defaults['width']}x{defaults['height']}"
         facts["makes"] += f"; by default {defaults['num_frames']} frames of {size} at {defaults['fps']:g} a second"
+    if "student" in description:
+        facts["is a student"] = _student_in_words(description)
     if record is None:
         facts["trained on"] = "not recorded, since an older version trained it"
     else:

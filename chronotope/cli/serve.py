@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +12,7 @@ import click
 
 from chronotope.cli.terminal import FILE, MODEL, Command, Number, echo, option, progress, refuse_replacing, say
 from chronotope.errors import FileProblem, UsageError
+from chronotope.storage import locked_output
 
 if TYPE_CHECKING:
     from chronotope.geometry import Picture
@@ -217,10 +220,16 @@ def _devices(workers: int | None) -> tuple[str, ...]:
 @option(
     "--consent",
     default="",
+    once=True,
     metavar="TEXT",
     help="What you state of the people in the picture; a policy may need it. It stands in the record.",
 )
-@option("--record", type=FILE, metavar="FILE", help="Record sessions here; that of a second player into FILE-2, ...")
+@option(
+    "--record",
+    type=FILE,
+    metavar="FILE",
+    help="Record sessions here; of k.jsonl, the second session is in k-2.jsonl, the third in k-3.jsonl.",
+)
 @option("--steps", type=click.IntRange(1, 1000), metavar="N", help="Steps of the sampler.  [default: the model's]")
 @option(
     "--guidance", type=Number(min=0, max=1000), metavar="G", help="Stronger actions; 1: off.  [default: the model's]"
@@ -285,16 +294,29 @@ def play(
     if replay is not None and out is not None:
         _replay(world, replay, out)
         return
-    if record is not None and record.exists():
-        raise FileProblem(f"{record} exists; name a new file with --record")
 
     def started(address: str) -> None:
         say(f"the page is at {address}; Ctrl-C stops")
         echo(address)
 
     options = PlayOptions(prompt, picture, consent, record, allowed_hosts(host, *allow_host))
-    run(world, options, host, port, started)
+    with _claimed(record):
+        run(world, options, host, port, started)
     say("stopped" + (f"; the record is {record}" if record and record.exists() else ""))
+
+
+@contextlib.contextmanager
+def _claimed(record: Path | None) -> Iterator[None]:
+    """Keep the file of a record for this server alone; raise where it exists, or another server was given it."""
+    if record is None:
+        yield
+        return
+    if not record.parent.is_dir():
+        raise FileProblem(f"the folder {record.parent} of --record does not exist; create it, or name another file")
+    with locked_output(record):
+        if record.exists():
+            raise FileProblem(f"{record} exists; name a new file with --record")
+        yield
 
 
 def _replay(world: WorldModel, file: Path, out: Path) -> None:

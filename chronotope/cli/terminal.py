@@ -12,6 +12,7 @@ import json
 import math
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -147,7 +148,14 @@ def _scaled(value: int, unit: str) -> str:
 
 
 class Option(click.Option):
-    """An option whose help leaves out the range of values, which the error message names."""
+    """An option whose help leaves out the range of values, which the error message names.
+
+    An option that is given `once` is a statement: a second one is refused, and does not replace the first in silence.
+    """
+
+    def __init__(self, *args: Any, once: bool = False, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self.once = once
 
     def get_help_extra(self, ctx: click.Context) -> Any:
         extra: dict[str, Any] = {**super().get_help_extra(ctx)}
@@ -173,7 +181,14 @@ class Command(click.Command):
         self.sections, self.examples, self.spread = sections or {}, examples, spread
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, list(_spread(args, self.spread)))
+        args = list(_spread(args, self.spread))
+        _, _, given = self.make_parser(ctx).parse_args(args=list(args))
+        for param, times in Counter(given).items():
+            if isinstance(param, Option) and param.once and times > 1:
+                raise click.UsageError(
+                    f"{param.opts[0]} is given {times} times; give it once, with all that it says", ctx
+                )
+        return super().parse_args(ctx, args)
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         arguments = [piece for piece in self.collect_usage_pieces(ctx) if piece != "[OPTIONS]"]

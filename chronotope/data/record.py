@@ -37,6 +37,7 @@ __all__ = [
     "latents_of_run",
     "merged_data",
     "note_latents",
+    "noted_latents",
     "read_record",
     "record_of",
     "repeated_clips",
@@ -201,6 +202,11 @@ def note_latents(run: Path, latents: Sequence[Path]) -> None:
     write_json(run / SHOWN, {"latents": list(dict.fromkeys([*_noted(run), *places]))})
 
 
+def noted_latents(run: Path) -> list[Path]:
+    """Return the folders where the latents of a training lay, by what `note_latents` wrote; they may be gone."""
+    return [Path(os.path.normpath(run / place)) for place in _noted(run)]
+
+
 def _noted(run: Path) -> list[str]:
     with contextlib.suppress(FileProblem, TypeError, KeyError):
         return [str(place) for place in read_json(run / SHOWN)["latents"]]
@@ -216,9 +222,7 @@ def latents_of_run(run: Path, description: Mapping[str, Any]) -> list[Path]:
     named = [description.get("base_name"), *(one.get("adapter") for one in description.get("merged") or ())]
     runs = [run, run.parent, *(Path(str(name)) for name in named if name)]
     found: dict[Path, None] = {}
-    noted = [
-        Path(os.path.normpath(part / place)) for one in runs for part in (one, one / "dit") for place in _noted(part)
-    ]
+    noted = [place for one in runs for part in (one, one / "dit") for place in noted_latents(part)]
     within = [path.parent for one in runs for path in sorted((one / "latents").glob("*/latents.json"))]
     for folder in dict.fromkeys([*within, *noted]):
         with contextlib.suppress(FileProblem):

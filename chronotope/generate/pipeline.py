@@ -189,8 +189,8 @@ class Generator:
         actions = read("actions", ActionSchema) if description.get("actions") else None
         scrolling = tuple(description.get("scrolling", ()))
         found = cls(*networks, flow, geometry, defaults, folder, applied, precision, actions, scrolling=scrolling)
-        found.student = None if applied else find_student(folder, description)
-        behind = [description, *([found.student.description] if found.student else [])]
+        student = found.student = find_student(folder, description, bool(applied))
+        behind = [description, *([student.description] if student and student.role == "beside" else [])]
         found.names |= roots_of(about for one in behind for about in data_behind(one))
         return found
 

@@ -187,6 +187,7 @@ def recording(out: Path, request: Recording, schema: ActionSchema, fps: float, p
     with filled_folder(out, about, SAME) as rows:
         _remove_unlisted(out, rows)
         recorder = Recorder(out, request, schema, fps, rows)
+        about["steps"] = max(request.steps, recorder.held)  # fewer may be asked for than were recorded before
         yield recorder
         recorder.close()
 

@@ -31,7 +31,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from chronotope.arguments import described
 from chronotope.config import to_dict
-from chronotope.errors import ChronotopeError, UsageError
+from chronotope.errors import ChronotopeError, FileProblem, UsageError
 from chronotope.geometry import Picture
 from chronotope.jsonl import append_jsonl
 from chronotope.simulate.listening import LOOPBACK, TellingServer, address_of, host_name, listening
@@ -71,15 +71,33 @@ class _Players:
         return await asyncio.get_running_loop().run_in_executor(self.thread, function)
 
     def writer(self) -> Callable[[Any], None]:
-        """Return what records one session: the first in the named file, later ones in files with a number."""
+        """Return what records one session: the first in the named file, later ones in files with a number.
+
+        A session has no file before its first line: it may not begin at all.
+        """
         record = self.options.record
-        if record is None:
-            return lambda line: None
+        path: Path | None = None
+
+        def write(line: Any) -> None:
+            nonlocal path
+            if record is not None:
+                path = path or self._new_file(record)
+                append_jsonl(path, dict(line))
+
+        return write
+
+    def _new_file(self, record: Path) -> Path:
+        """Create the next file that no session has, of this server or of another one; return its path."""
         while True:
             number = next(self._numbers)
             path = record if number == 1 else record.with_stem(f"{record.stem}-{number}")
-            if not path.exists():
-                return lambda line: append_jsonl(path, dict(line))
+            try:
+                path.open("xb").close()
+                return path
+            except FileExistsError:
+                continue
+            except OSError as problem:
+                raise FileProblem(f"{path} cannot be written: {problem.strerror or problem}") from problem
 
     def start(self, message: dict[str, Any]) -> Start:
         """Read how a session begins; what the message leaves out is as the server was started."""

@@ -142,6 +142,9 @@ def prepare_run(config: DiTRun, dataset: LatentDataset, out: Path, start: Path |
     config = replace(config, model=model, flow=replace(config.flow, deviation=deviation))
     if config.student.steps:  # guidance is in its weights
         config = replace(config, defaults=replace(config.defaults, num_steps=config.student.steps, guidance_scale=1.0))
+    if not actions and any(about.get("actions") for about in dataset.about):
+        without = "the clips have actions, and this model does not learn them"
+        notes = (*notes, f"note: {without}; to play it, train with a preset that has actions, such as --preset world")
     similar, said = (None, "") if encoder else _similar_words(record, source)
     notes = (*notes, said) if said else notes
     scrolling = scrolling_of(config, dataset) if actions else ()

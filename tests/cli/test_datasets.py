@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from chronotope.cli.datasets import replay
+from chronotope.cli.datasets import replay, teach
 from chronotope.cli.datasets.replay import write_replay
+from chronotope.cli.datasets.samples import changes_in_samples
 from chronotope.cli.datasets.teach import words_of_name
 from chronotope.config import to_dict
 from chronotope.data.latents import LatentDataset, read_folder, read_header
@@ -21,7 +22,7 @@ from chronotope.jsonl import read_jsonl
 from chronotope.manifest import read_curation
 from chronotope.media import video
 from chronotope.sealed import read_sealed
-from chronotope.storage import read_json
+from chronotope.storage import read_json, write_json
 from tests.cli.models import reseal, run, save_run
 from tests.curate.films import film, scene
 
@@ -149,6 +150,51 @@ def test_taught_again_it_stays_as_it_is(taught: Path, footage: Path, model: Path
     result = run("teach", other, *words, "--heldout", "0.2")
     assert result.exit_code == 2 and "IMG_0042.mp4 may not be used: its owner asks not to train" in result.stderr
     assert [name for name, content in kept.items() if (taught / name).read_bytes() != content] == []
+
+
+def test_samples_on_the_page_are_those_that_were_made(
+    taught: Path, footage: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = Path(shutil.copytree(taught, tmp_path / "mine"))
+    samples = mine / "samples"
+    assert changes_in_samples(mine) == []
+    (samples / "0.mp4").rename(tmp_path / "0.mp4")
+    (samples / "1.mp4").rename(samples / "0.mp4")
+    (tmp_path / "0.mp4").rename(samples / "1.mp4")  # exchanged
+    (samples / "2-clip.mp4").write_bytes((footage / "dog.mp4").read_bytes())
+    (samples / "2.mp4").unlink()
+    said = run("check", mine).stderr
+    for name in ("0.mp4", "1.mp4", "2-clip.mp4"):
+        assert f"wrong: {samples / name} is not the file that was made as a sample" in said
+    assert f"wrong: {samples / '2.mp4'} is missing" in said and "`chronotope teach` command again" in said
+    monkeypatch.setattr(teach, "SAMPLED", 1)
+    again = run("teach", footage, "--out", mine, "--holder", "My Lab", "--from", model, *SHORT, "--heldout", "0.2")
+    assert f"note: {samples / '0.mp4'} is not the file that was made" in again.stderr
+    assert (samples / "0.mp4").read_bytes() == (taught / "samples" / "0.mp4").read_bytes()
+    page = (mine / "index.html").read_text()
+    assert 'src="samples/0.mp4"' in page and 'src="samples/1.mp4"' not in page and changes_in_samples(mine) == []
+    plan = read_json(mine / "teach.json")
+    write_json(mine / "teach.json", {**plan, "samples_of": "0" * 16})  # a training that went on was killed before them
+    assert "were made by other weights" in changes_in_samples(mine)[0].what
+    write_json(mine / "teach.json", {name: value for name, value in plan.items() if name != "samples_of"})
+    assert (
+        "does not record which samples" in changes_in_samples(mine)[0].what and not changes_in_samples(mine)[0].serious
+    )
+
+
+def test_latents_that_were_exchanged_are_refused(taught: Path, footage: Path, model: Path, tmp_path: Path) -> None:
+    mine = Path(shutil.copytree(taught, tmp_path / "mine"))
+    words = ("teach", footage, "--out", mine, "--holder", "My Lab", "--from", model, *SHORT[:-1], "train.steps=26",
+             "--heldout", "0.2")  # fmt: skip
+    (mine / "latents" / "data").rename(tmp_path / "data")
+    (mine / "latents" / "heldout").rename(mine / "latents" / "data")
+    again = run(*words)
+    assert again.exit_code == 2 and "other latents than those with which the training" in again.stderr, again.output
+    shutil.rmtree(mine / "latents" / "data")
+    (tmp_path / "data").rename(mine / "latents" / "data")
+    plan = read_json(mine / "teach.json")
+    assert "latents/heldout is gone, so no loss" in run(*words[:-3], "train.steps=24", *words[-2:]).stderr
+    assert read_json(mine / "teach.json") == plan
 
 
 def test_another_share_held_out_is_refused(taught: Path, footage: Path, model: Path) -> None:

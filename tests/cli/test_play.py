@@ -74,6 +74,12 @@ def _error(first: np.ndarray, made: np.ndarray, shift: tuple[int, int]) -> float
     return float(np.abs(moved - made)[8:40, 8:56].mean())
 
 
+def test_a_statement_is_given_once(world: Path, tmp_path: Path) -> None:
+    twice = "--consent", "She agreed.", "--consent", "Nobody is shown."
+    for words in (("play", str(world)), ("generate", "a fox", "--output", str(tmp_path / "a.png"))):
+        assert "--consent is given 2 times; give it once" in refused(*words, *twice, status=2)
+
+
 def test_what_cannot_be_played_is_said(world: Path, tmp_path: Path) -> None:
     assert "small was trained without actions" in refused("play", "small", status=2)
     for host in ("0.0.0.0", "::", "192.168.0.7", "lab.example"):
@@ -82,6 +88,7 @@ def test_what_cannot_be_played_is_said(world: Path, tmp_path: Path) -> None:
     record = tmp_path / "session.jsonl"
     record.write_text("")
     assert "name a new file" in refused("play", str(world), "--record", str(record), status=1)
+    assert "does not exist" in refused("play", str(world), "--record", str(tmp_path / "none" / "a.jsonl"), status=1)
     assert "first line" in refused("play", str(world), "--replay", str(record), "--out", "a.mp4", status=1)
 
 
@@ -133,6 +140,8 @@ def test_a_server_is_played_and_stopped(world: Path, tmp_path: Path) -> None:
                 headers.append(json.loads(data[4 : 4 + int.from_bytes(data[:4], "big")]))
                 socket.send(json.dumps({"type": "seen", "frame": headers[-1]["frame"]}))
             assert headers[-1]["applied"][0]["id"] == 4
+        again = "play", str(world), "--port", "0", "--record", str(tmp_path / "session.jsonl")
+        assert f"is being written by process {server.pid}" in refused(*again, status=2)
         server.send_signal(signal.SIGINT)
         assert server.wait(timeout=60) == 0
     assert len((tmp_path / "session.jsonl").read_text().splitlines()) >= 2

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from chronotope.data.record import note_latents
 from chronotope.storage import read_json, write_json
 from tests.cli.models import refused, run, save_clips, save_run
 from tests.cli.test_train import train, weights
@@ -173,6 +174,18 @@ def test_a_checkpoint_on_another_autoencoder_is_refused_and_found(copied: Path, 
     (copied / "latents").mkdir()
     shutil.copytree(data / "latents", copied / "latents" / "clips")
     assert "clips was encoded by autoencoder" in run("check", copied).stderr
+
+
+def test_a_model_and_latents_that_are_gone_are_found(copied: Path, data: Path, tmp_path: Path) -> None:
+    for name in ("model.json", "model.safetensors"):
+        (copied / "dit" / name).rename(tmp_path / name)
+    found = run("check", copied)
+    assert found.exit_code == 1 and "reached the last step: the model is gone" in found.stderr
+    assert fit(data, copied).exit_code == 0  # as it says
+    assert (copied / "dit" / "model.safetensors").read_bytes() == (tmp_path / "model.safetensors").read_bytes()
+    note_latents(copied / "dit", [copied / "latents" / "none"])
+    found = run("check", copied)
+    assert found.exit_code == 0 and f"note: {copied / 'latents' / 'none'}, on which" in found.stderr
 
 
 def test_a_model_of_another_run_is_found(copied: Path, data: Path, trained: Path, tmp_path: Path) -> None:

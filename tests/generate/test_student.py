@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +14,11 @@ import torch
 from chronotope import Generator, checkpoint
 from chronotope.errors import FileProblem
 from chronotope.generate.stored.folders import transformers_of
+from chronotope.generate.stored.student import find_student, plan_for
 from chronotope.generate.training_clips import latents_of_models
 from chronotope.models.dit import DiT
+from chronotope.prompt import read_prompts
+from chronotope.request import Request
 from chronotope.serve.limits import model_identity
 from tests.cli.models import answer, reseal, save_run
 from tests.cli.models import run as run_program
@@ -80,6 +84,32 @@ def test_all_else_is_left_to_the_model(folder: Path, generator: Generator, setti
     np.testing.assert_array_equal(made.frames, Generator.load(alone).generate("a red ball", fps=8.0, **settings).frames)
 
 
+def test_a_student_alone_says_what_it_did_not_learn(folder: Path, tmp_path: Path) -> None:
+    alone = Path(shutil.copytree(folder, tmp_path / "alone"))
+    shutil.rmtree(alone / "dit")
+    (alone / "dit-student").rename(alone / "dit")
+    student = Generator.load(alone)
+
+    def notes(**settings: Any) -> str:
+        asked = Request(read_prompts("a red ball"), fps=8.0, **settings)
+        return "".join(note for note in student.plan(asked).notes if "is a student" in note)
+
+    assert notes() == notes(num_steps=3, guidance_scale=1.0) == ""
+    said = notes(num_steps=5, guidance_scale=2.0)
+    assert "its own 3 steps" in said and "5 steps were asked for; guidance was asked for" in said
+    assert "another solver" in notes(solver="heun") and "several windows" in notes(num_frames=33)
+    teacher = Generator.load(folder).names["dit"]
+    assert f"of 3 steps without guidance, taught by transformer {teacher}" in run_program("info", alone).stdout
+
+
+def test_an_adapter_says_that_the_student_is_not_used(folder: Path, generator: Generator) -> None:
+    description = checkpoint.read_description(folder / "dit")
+    student = find_student(folder, description, adapted=True)
+    shape = generator.defaults, generator.geometry, generator.autoencoder.config.channels
+    plan = plan_for(student, Request(read_prompts("a red ball"), num_steps=3), *shape)
+    assert not plan.student and "the student was not changed by the adapter, so the model itself" in plan.notes[-1]
+
+
 def test_a_student_of_another_model_is_refused(folder: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(folder, tmp_path / "run"))
     reseal(run / "dit-student", started_from="0123456789abcdef")
@@ -87,6 +117,7 @@ def test_a_student_of_another_model_is_refused(folder: Path, tmp_path: Path) -> 
     generator.generate("a red ball")
     said = r"was taught by transformer 0123456789abcdef, and the model is \w+; delete the folder"
     assert re.search(said, run_program("check", run).stderr)
+    assert re.search(f"not used: .*{said}", answer("info", run)["summary"]["student"])
     with pytest.raises(FileProblem, match=said):
         generator.generate("a red ball", num_inference_steps=3)
 

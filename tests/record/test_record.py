@@ -79,6 +79,8 @@ def test_the_same_command_again_goes_on(tmp_path: Path) -> None:
     assert recorded(tmp_path, steps=11) == 11
     assert {path: path.read_bytes() for path in tmp_path.rglob("episode-*")} == before
     assert recorded(tmp_path, steps=15) == 15
+    assert recorded(tmp_path, steps=5) == 15  # of a smaller number nothing is removed
+    assert json.loads((tmp_path / "dataset.json").read_text())["steps"] == 15
     assert all(path.read_bytes() == data for path, data in before.items())
     assert [about["episode"] for about, _, _ in clips(tmp_path)] == [0, 0, 0, 1]
 

@@ -19,7 +19,7 @@ from chronotope.cli.safety.packages import UNKNOWN, packages
 from chronotope.generate.pipeline import find_model
 from chronotope.safety.policy.decide import default_policy
 from chronotope.storage import read_json
-from tests.cli.models import refused, run
+from tests.cli.models import refused, run, save_run
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -47,6 +47,15 @@ def test_there_is_a_card_for_every_part_and_category(site: Path) -> None:
 def test_cards_name_the_weights(site: Path) -> None:
     card = (site / "model-dit.md").read_text()
     assert "Apache-2.0" in card and checkpoint.weights_hash(find_model("small") / "dit") in card
+
+
+def test_damaged_weights_are_said(tmp_path: Path) -> None:
+    model = save_run(tmp_path / "run")
+    assert "not verified" not in run("disclose", "--model", model, "--out", tmp_path / "whole").stderr
+    weights = model / "dit" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x7f")
+    said = run("disclose", "--model", model, "--out", tmp_path / "site").stderr
+    assert f"note: the card of {model / 'dit'} says that its weights are not verified: no" in said
 
 
 def test_every_dependency_is_in_the_bill_with_its_version(site: Path) -> None:

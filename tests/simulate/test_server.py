@@ -19,6 +19,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 from starlette.websockets import WebSocketDisconnect
 
+from chronotope.jsonl import read_jsonl
 from chronotope.simulate.model import WorldModel
 from chronotope.simulate.record import Start, encode_picture, read_record
 from chronotope.simulate.server import PlayOptions, _Connection, _Players, make_app
@@ -201,6 +202,18 @@ def test_ten_players_and_a_closed_tab(client: TestClient) -> None:
             break
         time.sleep(0.02)
     assert client.get("/health").json() == {"players": 0}
+
+
+def test_servers_that_share_a_name_write_no_common_file(world: WorldModel, tmp_path: Path) -> None:
+    options = PlayOptions(record=tmp_path / "k.jsonl")
+    servers = [_Players(world, options), _Players(world, options)]
+    writers = [player.writer() for player in (*servers, servers[0])]  # two sessions of the first
+    assert not list(tmp_path.iterdir())  # none of them has begun
+    for line in range(2):
+        for number, write in enumerate(writers):
+            write({"session": number, "line": line})
+    for number, name in enumerate(("k", "k-2", "k-3")):
+        assert read_jsonl(tmp_path / f"{name}.jsonl") == [{"session": number, "line": line} for line in range(2)]
 
 
 def test_a_record_is_played_again_in_the_page(client: TestClient, tmp_path: Path) -> None:

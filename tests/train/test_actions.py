@@ -201,7 +201,9 @@ def test_other_actions_are_refused(run: Path, clips: Path, tmp_path: Path) -> No
     with pytest.raises(UsageError, match="was trained on other actions"):
         prepare_run(WORLD, LatentDataset([tmp_path / "latents"]), tmp_path / "new", run / "dit")
     without = override(WORLD, ["actions.use=false"])
-    assert prepare_run(without, both, tmp_path / "new", None).config.model.action_width == 0
+    prepared = prepare_run(without, both, tmp_path / "new", None)
+    assert prepared.config.model.action_width == 0
+    assert "the clips have actions, and this model does not learn them" in prepared.notes[0]
     (tmp_path / "data" / "dataset.json").write_text("{}")
     with pytest.raises(UsageError, match="clips with other actions"):
         encode_dataset(tmp_path / "data", tmp_path / "latents", load_autoencoder(run), Geometry((1, 8, 8)))

@@ -108,7 +108,13 @@ def _import_lerobot(folder: Path, out: Path) -> int:
 )
 @click.argument("folders", type=FILE, nargs=-1, required=True)
 @option("--out", type=FILE, required=True, metavar="DIR", help="The folder to fill; the same command again resumes.")
-@option("--holder", default="", metavar="NAME", help="All files without another licence are this holder's own footage.")
+@option(
+    "--holder",
+    default="",
+    once=True,
+    metavar="NAME",
+    help="All files without another licence are this holder's own footage.",
+)
 @option("--rights", type=FILE, metavar="FILE", help="A rights.toml with licences by file name, and those allowed.")
 @option("--allow-unknown", is_flag=True, help="Use files whose licence is unknown, too; this is recorded.")
 @option("--min-seconds", type=Number(0, 3600), metavar="S", help="Leave out shorter shots.  [default: 0.5]")
@@ -251,7 +257,13 @@ def export(data: Path, name: str, out: Path | None, about: Path | None, shard_si
 )
 @click.argument("folders", type=FILE, nargs=-1, required=True)
 @option("--out", type=FILE, required=True, metavar="DIR", help="The folder of the model; the same command continues.")
-@option("--holder", default="", metavar="NAME", help="All files without another licence are this holder's own footage.")
+@option(
+    "--holder",
+    default="",
+    once=True,
+    metavar="NAME",
+    help="All files without another licence are this holder's own footage.",
+)
 @option("--rights", type=FILE, metavar="FILE", help="A rights.toml with licences by file name, and those allowed.")
 @option("--allow-unknown", is_flag=True, help="Use files whose licence is unknown, too; this is recorded.")
 @option("--hours", type=Number(0.01, 1000), default=1.0, show_default=True, metavar="H", help="Most hours of training.")

@@ -17,6 +17,7 @@ from typing import Any
 from chronotope import PROGRAM, checkpoint
 from chronotope.cli.datasets.page import FEWEST_STEPS, write_lesson
 from chronotope.cli.datasets.replay import Replay, write_replay
+from chronotope.cli.datasets.samples import changes_in_samples, record_samples
 from chronotope.cli.datasets.sources import raw_files
 from chronotope.cli.terminal import SHUFFLED, progress, say
 from chronotope.cli.train.latents import encode_clips
@@ -30,6 +31,7 @@ from chronotope.curate.since import changes_since
 from chronotope.data.captions import read_captions
 from chronotope.data.latents import LatentDataset
 from chronotope.data.limits import Limits
+from chronotope.data.record import changes_in_data, data_of_latents
 from chronotope.errors import FileProblem, UsageError
 from chronotope.generate.pipeline import Generator, find_model, load_autoencoder
 from chronotope.manifest import Source, identify, read_curation
@@ -97,13 +99,15 @@ def teach(folders: Sequence[Path], out: Path, policy: Policy, lesson: Lesson) ->
         replay.weights if replay.folders else None,
         heldout=[heldout] if (heldout / "latents.json").is_file() else [],
     )
-    finished = (out / "dit" / "model.json").read_bytes() if (out / "dit" / "model.json").is_file() else b""
+    _check_latents(out, shown)
     run_dit(config, shown, out, lesson.start, lesson.start, lesson.settings, watch)
-    if finished and finished == (out / "dit" / "model.json").read_bytes() and read_json(plan).get("samples"):
-        done["samples"] = read_json(plan)["samples"]
-    else:
-        done["samples"] = _samples(out, out / "data")
-        write_json(plan, {**read_json(plan), "samples": done["samples"]})
+    changes = changes_in_samples(out)
+    for change in changes:
+        say(f"note: {change.what}")
+    if changes or not read_json(plan).get("samples"):
+        say("the samples are made")
+        record_samples(out, _samples(out, out / "data"))
+    done["samples"] = read_json(plan)["samples"]
     write_lesson(out, done)
     return done
 
@@ -116,6 +120,18 @@ def _replay_of(out: Path, done: Mapping[str, Any]) -> Replay:
 
 def _begun(out: Path) -> bool:
     return (out / "dit" / "model.json").is_file() or bool(checkpoint.checkpoints(out / "dit"))
+
+
+def _check_latents(out: Path, shown: Shown) -> None:
+    """Refuse other latents than those with which a training has begun; say where those that are held out are gone."""
+    run = out / "dit"
+    if changes_in_data(run, data_of_latents(LatentDataset(shown.folders, shown.weights))):
+        raise UsageError(
+            f"{out / 'latents'} holds other latents than those with which the training in {run} has begun; they may be "
+            "of clips that are held out: restore the folder from a copy, or give another --out"
+        )
+    if not shown.heldout and any((out / "data" / "heldout").rglob("*.*")):
+        say(f"note: {out / 'latents' / 'heldout'} is gone, so no loss of clips that are held out is measured")
 
 
 def _say_changes(files: Sequence[RawFile], data: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from chronotope import __version__
 from chronotope.cli.info import describe
 from chronotope.cli.safety.packages import Package, bill_of_materials, packages
-from chronotope.cli.terminal import facts_text
+from chronotope.cli.terminal import facts_text, say
 from chronotope.errors import UsageError
 from chronotope.generate.pipeline import find_model
 from chronotope.safety.policy.classifier import WEIGHTS
@@ -28,7 +28,7 @@ def disclose(out: Path, name: str) -> list[str]:
     """Write the cards of the program and of a model into the new folder `out`; return the names of the files."""
     if os.path.lexists(out):
         raise UsageError(f"{out} exists; give another --out")
-    files = disclosed(name, packages())
+    files = disclosed(name, packages(), say)
 
     def fill(target: Path) -> None:
         for file, text in files.items():
@@ -39,13 +39,21 @@ def disclose(out: Path, name: str) -> list[str]:
     return sorted(files)
 
 
-def disclosed(name: str, installed: Sequence[Package]) -> dict[str, str]:
-    """Return the cards of a model, and the licences and the bill of materials of packages, by the name of the file."""
+def disclosed(
+    name: str, installed: Sequence[Package], note: Callable[[str], None] = lambda sentence: None
+) -> dict[str, str]:
+    """Return the cards of a model, and the licences and the bill of materials of packages, by the name of the file.
+
+    `note` is called with a sentence on each part whose weights are not those that were saved.
+    """
     folder = find_model(name)
     cards = {"data-card.md": _data(name, folder), "model-policy.md": _policy()}
     for part in PARTS:
         if (folder / part / "model.json").is_file():
-            cards[f"model-{part}.md"] = _card(f"Model card: {part} of `{name}`", describe(folder / part), folder)
+            facts = describe(folder / part)
+            if not facts["verified"].startswith("yes"):
+                note(f"note: the card of {folder / part} says that its weights are not verified: {facts['verified']}")
+            cards[f"model-{part}.md"] = _card(f"Model card: {part} of `{name}`", facts, folder)
     cards["system-card.md"] = _system(name, list(cards))
     licences, bill = json_text([asdict(one) for one in installed]), json_text(bill_of_materials(installed))
     return {**cards, "licences.json": licences, "sbom.cdx.json": bill}

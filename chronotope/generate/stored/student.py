@@ -1,11 +1,11 @@
-"""A student of few steps beside the transformer that taught it (`train/student`): when it samples in its place."""
+"""A student of few steps (`train/student`): when it samples in its teacher's place, and what it lacks on its own."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -24,12 +24,16 @@ __all__ = ["Student", "find_student", "plan_for"]
 
 @dataclass(frozen=True)
 class Student:
-    """The transformer in `folder`, which samples in `steps` steps without guidance and is loaded when it is used."""
+    """The transformer in `folder`, which samples in `steps` steps without guidance and is loaded when it is used.
+
+    It lies "beside" its teacher; or it is the "model" itself; or it is "unused", since adapters change its teacher.
+    """
 
     folder: Path
     steps: int
     teacher: str
     description: Mapping[str, Any]
+    role: Literal["beside", "model", "unused"] = "beside"
 
     @property
     def note(self) -> str:
@@ -41,6 +45,8 @@ class Student:
 
         It knows the noise levels of its own steps alone, and has guidance in its weights.
         """
+        if self.role == "unused":
+            return "the student was not changed by the adapter"
         if request.guidance_scale not in (None, 1.0):
             return "guidance was asked for"
         if request.negative_prompt:
@@ -52,9 +58,21 @@ class Student:
         level = plan.canvas.level[~plan.canvas.fixed.reshape(plan.canvas.level.shape)]
         return "" if bool((level == 1).all()) else "an edit begins between the student's noise levels"
 
+    def lacking(self, request: Request, plan: Plan) -> list[str]:
+        """Return a note on what a plan asks of this student, which is the model itself, that it did not learn."""
+        num_steps = plan.sampling.num_steps
+        asked = [f"{num_steps} steps were asked for"] if num_steps != self.steps else []
+        asked += [reason] if (reason := self.unsuited(request, plan)) else []
+        if not asked:
+            return []
+        return [
+            f"this model is a student: it learned the noise levels of its own {self.steps} steps alone, with guidance "
+            f"in its weights, and {'; '.join(asked)}: expect worse videos, or use its teacher, {self.teacher}"
+        ]
+
     def check(self, teacher: str) -> None:
-        """Raise FileProblem unless the transformer with the fingerprint `teacher` taught this student."""
-        if teacher != self.teacher:
+        """Raise FileProblem unless the transformer `teacher`, beside which this student lies, taught it."""
+        if self.role != "model" and teacher != self.teacher:
             raise FileProblem(
                 f"{self.folder} was taught by transformer {self.teacher}, and the model is {teacher}; delete the "
                 "folder, or train a student of this model: chronotope train dit --from MODEL --set student.steps=8 "
@@ -69,27 +87,34 @@ class Student:
         return model.eval().requires_grad_(False).to(device)
 
 
-def find_student(folder: Path, teacher: Mapping[str, Any]) -> Student | None:
-    """Return the student in `folder`/dit-student, or None.
+def find_student(folder: Path, model: Mapping[str, Any], adapted: bool = False) -> Student | None:
+    """Return the student in `folder`/dit-student, or the model itself where it is one, or None.
 
-    Raises FileProblem for one that fits not the transformer with the description `teacher`.
+    `model` is the description of the transformer, `adapted` whether adapters change it. Raises FileProblem for a
+    student that does not fit the transformer.
     """
     part = folder / STUDENT
     if not (part / "model.json").is_file():
-        return None
+        return _student(folder / "dit", model, "model") if "student" in model else None
     about = model_description(part, "dit")
     if "student" not in about:
         raise FileProblem(f"{part} holds a transformer that is no student; delete the folder, or move it")
     for name in ("flow", "geometry", "vocabulary", "autoencoder"):
-        if about[name] != teacher[name]:
+        if about[name] != model[name]:
             raise FileProblem(f"{part} and {folder / 'dit'} differ in {name}; delete the student, or train it again")
+    return _student(part, about, "unused" if adapted else "beside")
+
+
+def _student(part: Path, about: Mapping[str, Any], role: Literal["beside", "model", "unused"]) -> Student:
     steps = part_of_description(part, about, "student", StudentConfig).steps
-    return Student(part, steps, str(about.get("started_from")), about)
+    return Student(part, steps, str(about.get("started_from")), about, role)
 
 
 def plan_for(student: Student | None, request: Request, defaults: Defaults, geometry: Geometry, channels: int) -> Plan:
     """Return the plan of a request, see `make_plan`, with the student of a model as its sampler where that suits."""
     plan = make_plan(request, defaults, geometry, channels)
+    if student is not None and student.role == "model":
+        return replace(plan, notes=(*plan.notes, *student.lacking(request, plan)))
     if student is None or request.num_steps != student.steps:
         return plan
     if reason := student.unsuited(request, plan):
