@@ -13,7 +13,7 @@ from typing import Any
 
 from chronotope.actions import SUFFIX, ActionSchema, has_actions
 from chronotope.config import from_dict
-from chronotope.data.clips import SUFFIXES, curated_datasets, read_datasets, split_of_curation
+from chronotope.data.clips import SUFFIXES, curated_datasets, held_out_folders, read_datasets, split_of_curation
 from chronotope.errors import FileProblem, UsageError
 from chronotope.manifest import CURATE_AGAIN, Source, identify, manifest_hash, read_curation, read_manifest, source_of
 from chronotope.sealed import unsealed
@@ -64,13 +64,15 @@ def changes_since_rendering(data: Path, rows: Sequence[Mapping[str, Any]]) -> li
         if "manifest" in about and about["manifest"] != manifest_hash(read_manifest(manifest)):
             sentences.append(f"{manifest} is not the one that dataset.json describes; `chronotope check` says more")
         listed = {base / name: sha256 for name, sha256 in listed_files(manifest).items()}
+        places = held_out_folders(base.glob("*.jsonl"))
+        aside = {path for place in places for path in listed if path.is_relative_to(place) and path.is_file()}
         inside = {path: sha256 for path, sha256 in encoded.items() if path.is_relative_to(base)}
         counts = {
             "clips from elsewhere": sum(path not in listed for path in inside),
             "changed clips": sum(listed.get(path, sha256) != sha256 for path, sha256 in inside.items()),
             "changed captions": sum(_caption_changed(path, listed) for path in inside if path in listed),
             "changed or missing actions": sum(_actions_changed(path, listed) for path in inside if path in listed),
-            "missing clips": len({path for path in listed if _is_clip(path, data)} - encoded.keys()),
+            "missing clips": sum(_is_clip(path, data) and path not in aside for path in listed.keys() - encoded.keys()),
         }
         if any(counts.values()):
             told = ", ".join(f"{what}: {count}" for what, count in counts.items() if count)
