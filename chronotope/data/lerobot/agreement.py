@@ -36,6 +36,8 @@ def check_dataset(
         raise FileProblem(
             f"meta/episodes lists episode {twice[0]} {counts[twice[0]]} times, expected once; number the episodes anew"
         )
+    if (least := min(counts, default=0)) < 0:
+        raise FileProblem(f"meta/episodes lists episode {least}, expected numbers from 0; number the episodes anew")
     _refuse_shared("rows", [(("",), *_rows_span(episode), episode["episode_index"]) for episode in episodes], 0)
     films = [(_film(camera, episode), *_seconds(camera, episode), episode["episode_index"]) for episode in episodes]
     _refuse_shared("seconds of a video", films, _CLOSE / float(info["fps"]))
@@ -65,7 +67,7 @@ def check_episode(
             f"its length is {length}, and its rows are {first} to {end} (dataset_from_index, dataset_to_index), "
             f"{end - first} rows; {_COPY}"
         )
-    if abs((stop - start) * fps - length) > _CLOSE:
+    if not abs((stop - start) * fps - length) <= _CLOSE:  # also of times that are no numbers
         raise FileProblem(
             f"its video lasts from {start:g} to {stop:g} s (from_timestamp, to_timestamp), expected {length / fps:g} s "
             f"for its length of {length} frames at fps {fps:g}; {_COPY}"

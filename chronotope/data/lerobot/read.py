@@ -22,6 +22,7 @@ from jaxtyping import Shaped
 from chronotope.actions import Actions, ActionSchema
 from chronotope.arguments import described
 from chronotope.config import to_dict
+from chronotope.data.clips import SUFFIXES
 from chronotope.data.exports.dataset import main_caption
 from chronotope.data.layouts.authors import Line, lines_of, without_written, write_lines
 from chronotope.data.lerobot.agreement import check_dataset, check_episode, rows_of
@@ -135,21 +136,27 @@ def import_lerobot(folder: Path, out: Path, progress: Progress | None = None) ->
                     append_jsonl(out / "manifest.jsonl", rows[index])
             except ChronotopeError as problem:
                 left_out.append(LeftOut(f"episode {index}", str(problem)))
+                if index in rows and _is_held_out(rows[index]) != (index in source.heldout):
+                    _remove(out, rows, rows.keys() - {index})  # the clip of before is of the wrong split now
             if progress:
                 progress(number, len(source.episodes))
         write_lines(out, _lines(rows.values()), [line.seal for line in _lines(before.values())])
     changed = sum(rows[index] != row for index, row in before.items() if index in rows)
     new = len(rows.keys() - before.keys())
-    heldout = sum(row["key"].startswith("heldout/") for row in rows.values())
+    heldout = sum(map(_is_held_out, rows.values()))
     return Imported(len(rows), heldout, new, changed, gone, (*source.notes, *_notes(source)), tuple(left_out))
+
+
+def _is_held_out(row: Mapping[str, Any]) -> bool:
+    return str(row["key"]).startswith("heldout/")
 
 
 def _lines(rows: Iterable[Mapping[str, Any]]) -> list[Line]:
     """Return the lines on the captions of clips that programs wrote, as the rows of the manifest tell of them."""
     found = []
     for row in rows:
-        film = f"{row['key']}.mp4"
-        found += lines_of(film, row["files"][film]["sha256"], written_from_json(row.get("written", [])) or ())
+        clip = next(name for name in row["files"] if Path(name).suffix in SUFFIXES)
+        found += lines_of(clip, row["files"][clip]["sha256"], written_from_json(row.get("written", [])) or ())
     return found
 
 

@@ -392,6 +392,10 @@ def test_episodes_of_another_split_are_held_out(tmp_path: Path) -> None:
     assert changes_since_rendering(out, encoded) == []
     assert find_splits(out / "heldout") == ["heldout", "train"]
     assert not [finding for finding in audit_dataset(out) if finding.serious]
+    replaced(robot / ROWS, "frame_index", [4, 3, 2, 1, 0, 0, 1, 2, 3])  # and so episode 0 is left out
+    write_json(robot / "meta/info.json", info | {"splits": {"test": "0:2"}})
+    found = import_lerobot(robot, out)
+    assert (found.clips, found.heldout, len(found.left_out)) == (1, 1, 1)  # what it was before is no training clip
     write_json(robot / "meta/info.json", info | {"splits": {"train": "all"}})
     with pytest.raises(FileProblem, match="the split 'train' is 'all', expected FIRST:END"):
         import_lerobot(robot, out)
