@@ -18,6 +18,7 @@ from chronotope.data.clips import (
     curated_datasets,
     find_clips,
     held_out_beside,
+    held_out_folders,
     maker_of,
     read_datasets,
     split_of_curation,
@@ -73,13 +74,15 @@ def changes_since_rendering(data: Path, rows: Sequence[Mapping[str, Any]]) -> li
         if "manifest" in about and about["manifest"] != manifest_hash(read_manifest(manifest)):
             sentences.append(f"{manifest} is not the one that dataset.json describes; `chronotope check` says more")
         listed = {base / name: sha256 for name, sha256 in listed_files(manifest).items()}
+        places = held_out_folders(base.glob("*.jsonl"))
+        aside = {path for place in places for path in listed if path.is_relative_to(place) and path.is_file()}
         inside = {path: sha256 for path, sha256 in encoded.items() if path.is_relative_to(base)}
         counts = {
             "clips from elsewhere": sum(path not in listed for path in inside),
             "changed clips": sum(listed.get(path, sha256) != sha256 for path, sha256 in inside.items()),
             "changed captions": sum(_caption_changed(path, listed) for path in inside if path in listed),
             "changed or missing actions": sum(_actions_changed(path, listed) for path in inside if path in listed),
-            "missing clips": len({path for path in listed if _is_clip(path, data)} - encoded.keys()),
+            "missing clips": sum(_is_clip(path, data) and path not in aside for path in listed.keys() - encoded.keys()),
         }
         if any(counts.values()):
             told = ", ".join(f"{what}: {count}" for what, count in counts.items() if count)

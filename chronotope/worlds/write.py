@@ -253,7 +253,7 @@ def filled_folder(out: Path, about: Mapping[str, Any], same: Sequence[str]) -> I
     try:
         with locked(out):
             _refuse_other(out, about, same)
-            remove_partials(out, *out.glob("[0-9]*"))
+            remove_partials(out, *out.glob("[0-9]*"), *out.glob("heldout/[0-9]*"))
             rows = _whole_clips(out)
             write_sealed(out / "dataset.json", {**about, "count": len(rows), "complete": False})
             yield rows

@@ -92,7 +92,8 @@ def _import_lerobot(folder: Path, out: Path) -> int:
         say(f"left out: {item.key}: {item.reason}")
     counts = {"new": imported.new, "changed": imported.changed, "gone": imported.gone}
     told = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    say(f"{out}: {imported.clips} clips: {told or 'nothing has changed'}")
+    heldout = f", {imported.heldout} of them held out" if imported.heldout else ""
+    say(f"{out}: {imported.clips} clips{heldout}: {told or 'nothing has changed'}")
     echo(out)
     return LEFT_OUT if imported.left_out else 0
 

@@ -23,6 +23,7 @@ from chronotope.errors import FileProblem, UsageError
 from chronotope.storage import read_json
 
 __all__ = [
+    "ABOUT",
     "ACTION",
     "CAMERA",
     "CHUNK",
@@ -43,6 +44,7 @@ __all__ = [
 
 VERSION = "v3.0"
 INFO, STATS, TASKS = "meta/info.json", "meta/stats.json", "meta/tasks.parquet"
+ABOUT = "meta/chronotope.json"  # of our exports: licence and holder, which LeRobot has no place for
 EPISODES = "meta/episodes/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 DATA = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 VIDEO = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"

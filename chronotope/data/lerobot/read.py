@@ -1,8 +1,9 @@
 """A dataset in the layout of LeRobot -> clips with actions, an episode a clip.
 
-An episode that has its video file to itself keeps it as it is; of a file that several share, its frames are decoded and
-encoded again. The same command again goes on where it was interrupted, and brings the folder up to date: episodes
-that were changed in the dataset are written anew, and those that are gone are removed.
+An episode whose frames are a whole video file keeps it as it is; those that are a part of one are decoded and encoded
+again. An episode of another split than that of training is held out, in `heldout/`. The same command again goes on
+where it was interrupted, and brings the folder up to date: episodes that were changed in the dataset are written anew,
+and those that are gone are removed.
 """
 
 from __future__ import annotations
@@ -10,8 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,31 +22,51 @@ from jaxtyping import Shaped
 from chronotope.actions import Actions, ActionSchema
 from chronotope.arguments import described
 from chronotope.config import to_dict
+from chronotope.data.clips import SUFFIXES
 from chronotope.data.exports.dataset import main_caption
-from chronotope.data.lerobot.layout import ACTION, EPISODES, INFO, VIDEO, parquet, read_info, schema_of
+from chronotope.data.layouts.authors import Line, lines_of, without_written, write_lines
+from chronotope.data.lerobot.agreement import check_dataset, check_episode, rows_of
+from chronotope.data.lerobot.layout import (
+    ABOUT,
+    ACTION,
+    EPISODES,
+    INFO,
+    TASKS,
+    VIDEO,
+    parquet,
+    read_info,
+    schema_of,
+)
+from chronotope.data.lerobot.splits import held_out_episodes
+from chronotope.data.recaptions import Written, written_from_json
 from chronotope.errors import ChronotopeError, FileProblem, UsageError
 from chronotope.geometry import Frames
 from chronotope.jsonl import append_jsonl, write_jsonl
 from chronotope.manifest import LeftOut
 from chronotope.media import video
 from chronotope.progress import Progress
-from chronotope.storage import file_sha256
+from chronotope.storage import file_sha256, read_json
 from chronotope.worlds.world import Rendered
 from chronotope.worlds.write import filled_folder, write_clip
 
 __all__ = ["Imported", "import_lerobot"]
 
 OURS = ("previous.action", "previous.known", "previous.reward")
+COLUMNS = (ACTION, "next.reward", *OURS, "index", "timestamp", "frame_index", "episode_index", "task_index")
+_COPY = "get a complete copy"
+RIGHTS = ("licence", "holder")  # of an export, in ABOUT
 
 
 @dataclass(frozen=True)
 class Imported:
     """How many clips the folder holds, and how many of them are new, were changed or are gone; notes; what is left out.
 
-    A clip was changed where the video, the captions or the actions of its episode were.
+    A clip was changed where the video, the captions, the actions or the split of its episode were. Of all `clips`,
+    `heldout` ones are held out.
     """
 
     clips: int
+    heldout: int
     new: int
     changed: int
     gone: int
@@ -60,10 +80,17 @@ class _Source:
     info: Mapping[str, Any]
     camera: str
     episodes: Sequence[Mapping[str, Any]]
-    shared: Counter[str]  # episodes of a video file
     rows: Mapping[str, np.ndarray]  # columns of all rows, in the order of their index
+    tasks: Mapping[int, str] | None  # by task_index
     schema: ActionSchema
+    heldout: frozenset[int]  # episodes
+    notes: tuple[str, ...]
+    missing: tuple[LeftOut, ...]  # what is named, and not there
     hashes: dict[Path, str] = field(default_factory=dict)  # of the video files so far
+
+    @property
+    def fps(self) -> float:
+        return float(self.info["fps"])
 
     def sha256(self, film: Path) -> str:
         """Return the hash of a video file, which several episodes may share."""
@@ -79,7 +106,8 @@ def import_lerobot(folder: Path, out: Path, progress: Progress | None = None) ->
     """Read a dataset of LeRobot v3 and fill a folder with its episodes.
 
     Raises UsageError for other versions, for one without videos or actions, and for an `out` that holds something else;
-    FileProblem where its tables are damaged. An episode whose video cannot be read is left out.
+    FileProblem where its tables are damaged or contradict each other. An episode whose video cannot be read, or whose
+    rows contradict what is told of it, is left out.
     """
     source = _read(folder)
     about = {
@@ -89,10 +117,13 @@ def import_lerobot(folder: Path, out: Path, progress: Progress | None = None) ->
         "folder": str(folder.resolve()),
         "camera": source.camera,
         "actions": to_dict(source.schema),
+        **_rights(folder),
     }
-    left_out: list[LeftOut] = []
+    left_out = list(source.missing)
     with filled_folder(out, about, ("world", "folder", "actions")) as rows:
         before = dict(rows)
+        if source.heldout and not (out / "imported.jsonl").is_file():
+            write_jsonl(out / "imported.jsonl", ())  # by which `heldout/` is known from the first clip on
         gone = _remove(out, rows, {int(episode["episode_index"]) for episode in source.episodes})
         for number, episode in enumerate(source.episodes, start=1):
             index = int(episode["episode_index"])
@@ -105,11 +136,39 @@ def import_lerobot(folder: Path, out: Path, progress: Progress | None = None) ->
                     append_jsonl(out / "manifest.jsonl", rows[index])
             except ChronotopeError as problem:
                 left_out.append(LeftOut(f"episode {index}", str(problem)))
+                if index in rows and _is_held_out(rows[index]) != (index in source.heldout):
+                    _remove(out, rows, rows.keys() - {index})  # the clip of before is of the wrong split now
             if progress:
                 progress(number, len(source.episodes))
+        write_lines(out, _lines(rows.values()), [line.seal for line in _lines(before.values())])
     changed = sum(rows[index] != row for index, row in before.items() if index in rows)
     new = len(rows.keys() - before.keys())
-    return Imported(len(rows), new, changed, gone, _notes(source), tuple(left_out))
+    heldout = sum(map(_is_held_out, rows.values()))
+    return Imported(len(rows), heldout, new, changed, gone, (*source.notes, *_notes(source)), tuple(left_out))
+
+
+def _is_held_out(row: Mapping[str, Any]) -> bool:
+    return str(row["key"]).startswith("heldout/")
+
+
+def _lines(rows: Iterable[Mapping[str, Any]]) -> list[Line]:
+    """Return the lines on the captions of clips that programs wrote, as the rows of the manifest tell of them."""
+    found = []
+    for row in rows:
+        clip = next(name for name in row["files"] if Path(name).suffix in SUFFIXES)
+        found += lines_of(clip, row["files"][clip]["sha256"], written_from_json(row.get("written", [])) or ())
+    return found
+
+
+def _rights(folder: Path) -> dict[str, str]:
+    """Return what an export of ours says of licence and holder; {} for a dataset of another program."""
+    found = read_json(folder / ABOUT) if (folder / ABOUT).is_file() else {}
+    rights = {name: found[name] for name in RIGHTS if name in found} if isinstance(found, dict) else None
+    if rights is None or not all(isinstance(text, str) for text in rights.values()):
+        raise FileProblem(
+            f"{folder / ABOUT} holds {described(found)}, expected texts of {' and '.join(RIGHTS)}; {_COPY}"
+        )
+    return rights
 
 
 def _remove(out: Path, rows: dict[int, dict[str, Any]], kept: Collection[int]) -> int:
@@ -123,13 +182,14 @@ def _remove(out: Path, rows: dict[int, dict[str, Any]], kept: Collection[int]) -
 
 
 def _content(source: _Source, episode: Mapping[str, Any]) -> str:
-    """Return the hash of all that a clip is made of: the file of the video, where it begins there, captions, actions.
+    """Return the hash of all a clip is made of: video file, where it begins there, rate, split, captions, actions.
 
     Raises FileProblem where a part of it is missing or does not fit the rest.
     """
-    _, length, first, start = _span(source.camera, episode)
+    index, length, first, start = _span(source.camera, episode)
+    check_episode(episode, source.camera, source.fps, source.rows, source.tasks)
     film, actions = _film(source.folder, source.camera, episode), _actions(source, first, length)
-    facts = [source.sha256(film), length, start, _captions(episode)]
+    facts = [source.sha256(film), length, start, source.fps, index in source.heldout, *_captions(episode)]
     arrays = actions.values, np.where(actions.known, 1, 0), actions.rewards
     return hashlib.sha256(repr([*facts, *(values.tolist() for values in arrays)]).encode()).hexdigest()
 
@@ -151,11 +211,13 @@ def _read(folder: Path) -> _Source:
     try:
         episodes = _all_rows(tables, folder, Path(EPISODES).parts[:2]).to_pylist()
         table = _all_rows(tables, folder, ("data",)).sort_by("index")
-        columns = {name: _column(table, name) for name in (ACTION, "next.reward", *OURS) if name in table.column_names}
+        columns = {name: _column(table, name) for name in COLUMNS if name in table.column_names}
         episodes.sort(key=lambda row: row["episode_index"])
-        films = Counter(str(_film(folder, cameras[0], row)) for row in episodes)
         for row in episodes:
             _span(cameras[0], row)
+            _film(folder, cameras[0], row)
+        tasks = _tasks(tables, folder)
+        missing = check_dataset(info, episodes, cameras[0], columns)
     except (OSError, KeyError, ValueError, TypeError) as problem:
         raise FileProblem(f"{folder}: its tables are not those of LeRobot v3 ({problem!r})") from problem
     if ACTION not in columns:
@@ -163,7 +225,18 @@ def _read(folder: Path) -> _Source:
             f"{folder / 'data'}: the tables have no column '{ACTION}' (they have {', '.join(table.column_names)}), "
             f"which {folder / INFO} names"
         )
-    return _Source(folder, info, cameras[0], episodes, films, columns, schema_of(info, columns[ACTION]))
+    heldout, notes = held_out_episodes(info, [int(row["episode_index"]) for row in episodes])
+    schema = schema_of(info, columns[ACTION])
+    return _Source(folder, info, cameras[0], episodes, columns, tasks, schema, heldout, notes, tuple(missing))
+
+
+def _tasks(tables: Any, folder: Path) -> dict[int, str] | None:
+    """Return the tasks by their number; None where there is no table of them."""
+    if not (folder / TASKS).is_file():
+        return None
+    table = tables.read_table(folder / TASKS)
+    (texts,) = (name for name in table.column_names if name in ("task", "__index_level_0__"))
+    return dict(zip(table["task_index"].to_pylist(), map(str, table[texts].to_pylist()), strict=True))
 
 
 def _span(camera: str, episode: Mapping[str, Any]) -> tuple[int, int, int, float]:
@@ -206,22 +279,30 @@ def _column(table: Any, name: str) -> Shaped[np.ndarray, "t *d"]:
 def _write(out: Path, source: _Source, episode: Mapping[str, Any], content: str) -> dict[str, Any]:
     """Write the clip of an episode and return its row of the manifest."""
     index, length, first, start = _span(source.camera, episode)
-    fps = float(source.info["fps"])
-    film = _film(source.folder, source.camera, episode)
-    alone = source.shared[str(film)] == 1 and video.probe(film).num_frames == length
-    frames = np.zeros((0, 1, 1, 3), np.uint8) if alone else _frames(film, start, length, fps)
-    record = {"captions": _captions(episode), "episode": index, "source": str(film.relative_to(source.folder))}
-    key = f"{index // 1000:04d}/episode-{index:06d}"
-    (out / key).parent.mkdir(exist_ok=True)
+    fps, film = source.fps, _film(source.folder, source.camera, episode)
+    info = video.probe(film)
+    if abs(info.fps - fps) > 0.01 * fps:
+        raise FileProblem(
+            f"{film} has {info.fps:g} frames a second, and {INFO} says fps {fps:g}, so nothing tells which frames "
+            f"belong to the actions; {_COPY}"
+        )
+    whole = info.num_frames == length and start < 0.5 / fps
+    frames = np.zeros((0, 1, 1, 3), np.uint8) if whole else _frames(film, start, length, fps)
+    captions, written = _captions(episode)
+    record = {"captions": captions, "episode": index, "source": str(film.relative_to(source.folder))}
+    key = f"{'heldout/' if index in source.heldout else ''}{index // 1000:04d}/episode-{index:06d}"
+    (out / key).parent.mkdir(parents=True, exist_ok=True)
     actions = _actions(source, first, length)
     more = {"episode": index, "frames": length, "content": content}
+    if written:
+        more["written"] = [one.as_json() for one in written]
     return write_clip(
-        out, index, key, Rendered(frames, record, actions=actions), fps, record, more, film if alone else None
+        out, index, key, Rendered(frames, record, actions=actions), fps, record, more, film if whole else None
     )
 
 
 def _frames(film: Path, start: float, length: int, fps: float) -> Frames:
-    """Return the frames of an episode within a file that several share."""
+    """Return the frames of an episode that are a part of a file."""
     early = max(0.0, start - 0.25 / fps)  # times are rounded
     found = video.read(film, start=early, seconds=length / fps).frames
     if len(found) != length:
@@ -229,7 +310,19 @@ def _frames(film: Path, start: float, length: int, fps: float) -> Frames:
     return found
 
 
-def _captions(episode: Mapping[str, Any]) -> dict[str, list[str]]:
+def _captions(episode: Mapping[str, Any]) -> tuple[dict[str, tuple[str, ...]], tuple[Written, ...]]:
+    """Return the captions of an episode but for those that programs wrote, and these."""
+    try:
+        written = written_from_json(json.loads(episode.get("written") or "[]"))
+    except (ValueError, TypeError):
+        written = None
+    if written is None:
+        raise FileProblem("the column written holds no captions with their authors, as `chronotope export` writes them")
+    found = {level: tuple(texts) for level, texts in _all_captions(episode).items()}
+    return without_written(found, written), written
+
+
+def _all_captions(episode: Mapping[str, Any]) -> dict[str, list[str]]:
     tasks = [str(task) for task in episode.get("tasks") or () if str(task).strip()]
     if not episode.get("captions"):  # those of our own exports
         return {"sentence": tasks} if tasks else {}
@@ -248,9 +341,7 @@ def _captions(episode: Mapping[str, Any]) -> dict[str, list[str]]:
 
 def _actions(source: _Source, first: int, length: int) -> Actions:
     """Return the actions that led to the frames of an episode: as we exported them, else each of the row before."""
-    rows = {name: column[first : first + length] for name, column in source.rows.items()}
-    if len(rows[ACTION]) != length:
-        raise FileProblem(f"rows {first} to {first + length} are not all there")
+    rows = rows_of(source.rows, first, length)
     if all(name in rows for name in OURS):
         values, known, rewards = (rows[name] for name in OURS)
         contradicts = (rows[ACTION][:-1] != values[1:]).any(axis=1) & known[1:].astype(bool)

@@ -16,6 +16,7 @@ from chronotope.actions import SUFFIX, Actions, ActionSchema, read_actions
 from chronotope.config import from_dict
 from chronotope.data.exports.dataset import Dataset, Item, main_caption
 from chronotope.data.lerobot.layout import (
+    ABOUT,
     ACTION,
     CAMERA,
     CHUNK,
@@ -67,7 +68,7 @@ def export_lerobot(dataset: Dataset, out: Path, progress: Progress | None = None
     """
     parquet()
     schema = _schema(dataset)
-    films = [item for item in dataset.items if not item.picture]
+    films = [item for split in dataset.splits for item in dataset.in_split(split) if not item.picture]
     _check_alike(films)
     if out.exists():
         raise UsageError(f"{out} exists; give another --out, or delete it")
@@ -82,6 +83,8 @@ def export_lerobot(dataset: Dataset, out: Path, progress: Progress | None = None
     def fill(folder: Path) -> None:
         _write_data(folder, schema, episodes)
         _write_meta(folder, schema, episodes, tasks)
+        if films[0].rights:  # of a rendered or recorded dataset, which all clips share
+            write_json(folder / ABOUT, dict(films[0].rights))
         for number, episode in enumerate(episodes, start=1):
             target = folder / VIDEO.format(video_key=CAMERA, **_place(episode.index))
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -209,7 +212,7 @@ def _info(schema: ActionSchema, episodes: Sequence[_Episode], tasks: Sequence[st
         "data_files_size_in_mb": 100,
         "video_files_size_in_mb": 200,
         "fps": round(item.fps),
-        "splits": {"train": f"0:{len(episodes)}"},
+        "splits": _splits(episodes),
         "data_path": DATA,
         "video_path": VIDEO,
         "features": {
@@ -219,6 +222,12 @@ def _info(schema: ActionSchema, episodes: Sequence[_Episode], tasks: Sequence[st
             **{name: {"dtype": kind, "shape": [1], "names": None} for name, kind in numbers.items()},
         },
     }
+
+
+def _splits(episodes: Sequence[_Episode]) -> dict[str, str]:
+    """Return the range of the episodes of each split, which follow each other."""
+    groups = [(split, list(group)) for split, group in itertools.groupby(episodes, lambda one: one.item.split)]
+    return {split: f"{group[0].index}:{group[-1].index + 1}" for split, group in groups}
 
 
 def _episode_row(episode: _Episode, tasks: Sequence[str]) -> dict[str, Any]:
@@ -238,6 +247,7 @@ def _episode_row(episode: _Episode, tasks: Sequence[str]) -> dict[str, Any]:
         "meta/episodes/chunk_index": 0,
         "meta/episodes/file_index": 0,
         "captions": json.dumps({level: list(texts) for level, texts in sorted(item.captions.items())}),
+        "written": json.dumps([one.as_json() for one in item.written]),
     }
 
 

@@ -17,17 +17,20 @@ from chronotope.actions import SUFFIX, Actions, ActionSchema, read_actions
 from chronotope.config import from_dict, to_dict
 from chronotope.data.audit import audit_dataset
 from chronotope.data.captions import read_captions
+from chronotope.data.clips import scan_folder
 from chronotope.data.exports.dataset import read_dataset
 from chronotope.data.lerobot.layout import VIDEO
 from chronotope.data.lerobot.read import import_lerobot
 from chronotope.data.lerobot.write import export_lerobot
+from chronotope.data.recaptions import Recaptions
+from chronotope.data.rendered import changes_since_rendering, find_splits
 from chronotope.errors import FileProblem, UsageError
 from chronotope.geometry import Frames
 from chronotope.jsonl import write_jsonl
 from chronotope.manifest import manifest_hash, read_manifest
 from chronotope.media import video
 from chronotope.sealed import write_sealed
-from chronotope.storage import write_json
+from chronotope.storage import file_sha256, write_json
 from chronotope.worlds.world import Rendered
 from chronotope.worlds.write import write_clip
 from tests.cli.models import run
@@ -131,7 +134,8 @@ def test_the_same_command_again_follows_the_dataset(tmp_path: Path) -> None:
     found = import_lerobot(robot, out)
     assert (found.new, found.changed, found.gone, found.left_out) == (0, 3, 0, ())
 
-    edited(episodes, tasks=lambda values: [["a hand waves"], *values[1:]])
+    edited(episodes, tasks=lambda values: [["a hand waves"], values[1], ["a hand waves"]])
+    edited(robot / "meta/tasks.parquet", task=lambda values: ["a hand waves", values[1]])
     assert (
         "are not its main caption 'bar 0'; delete the column captions" in import_lerobot(robot, out).left_out[0].reason
     )
@@ -201,6 +205,8 @@ def robot_data(folder: Path, **changes: Any) -> Path:
         "codebase_version": "v3.0",
         "robot_type": "so100",
         "fps": 10,
+        "total_episodes": 2,
+        "total_frames": 9,
         "video_path": VIDEO,
         "features": {
             camera: {"dtype": "video", "shape": [48, 64, 3], "names": ["height", "width", "channels"]},
@@ -212,6 +218,10 @@ def robot_data(folder: Path, **changes: Any) -> Path:
         {
             "action": pyarrow.array([[float(t), -float(t)] for t in range(9)], pyarrow.list_(pyarrow.float32(), 2)),
             "index": list(range(9)),
+            "timestamp": pyarrow.array(np.float32([0, 0.1, 0.2, 0.3, 0.4, 0, 0.1, 0.2, 0.3])),
+            "frame_index": [0, 1, 2, 3, 4, 0, 1, 2, 3],
+            "episode_index": [0] * 5 + [1] * 4,
+            "task_index": [0] * 9,
         }
     )
     episodes = [
@@ -233,6 +243,7 @@ def robot_data(folder: Path, **changes: Any) -> Path:
     for name, content in write.items():
         write_json(folder / name, content)
     parquet.write_table(rows, folder / "data/chunk-000/file-000.parquet")
+    parquet.write_table(pyarrow.table({"task_index": [0], "task": ["push the bar"]}), folder / "meta/tasks.parquet")
     parquet.write_table(pyarrow.Table.from_pylist(episodes), folder / "meta/episodes/chunk-000/file-000.parquet")
     video.write(folder / f"videos/{camera}/chunk-000/file-000.mp4", frames_of(9, 1), 10.0)
     return folder
@@ -282,7 +293,7 @@ def test_a_column_that_is_missing_is_named(tmp_path: Path) -> None:
     data, episodes = "data/chunk-000/file-000.parquet", "meta/episodes/chunk-000/file-000.parquet"
     for number, (file, name, message) in enumerate(
         (
-            (data, "action", "the tables have no column 'action' .they have index."),
+            (data, "action", "the tables have no column 'action' .they have index, timestamp"),
             (episodes, "length", "its tables are not those of LeRobot v3 .KeyError.'length'"),
             (episodes, "dataset_from_index", "KeyError.'dataset_from_index'"),
             (episodes, "videos/observation.images.top/from_timestamp", "from_timestamp"),
@@ -321,6 +332,121 @@ def test_an_edited_import_names_the_command_that_made_it(tmp_path: Path) -> None
     assert "delete it and run the `chronotope import` command again" in told and "chronotope world" not in told
     with pytest.raises(FileProblem, match=r"is not as `chronotope import` wrote it"):
         read_dataset(out)
+
+
+ROWS, LISTED = "data/chunk-000/file-000.parquet", "meta/episodes/chunk-000/file-000.parquet"
+FROM, TO = (f"videos/observation.images.top/{name}_timestamp" for name in ("from", "to"))
+# What is changed, and at the end of its name which episodes are left out.
+LEFT_OUT: dict[str, tuple[str, str, list[Any]]] = {
+    "timestamps of half the rate: 0": (ROWS, "timestamp", [0.0, 0.2, 0.4, 0.6, 0.8, 0.0, 0.1, 0.2, 0.3]),
+    "frames in reverse: 1": (ROWS, "frame_index", [0, 1, 2, 3, 4, 3, 2, 1, 0]),
+    "rows of the other episode: 01": (ROWS, "episode_index", [1] * 4 + [0] * 5),
+    "a row of another episode: 17": (ROWS, "episode_index", [0] * 5 + [1] * 3 + [7]),
+    "a task that is not listed: 1": (ROWS, "task_index", [0] * 8 + [99]),
+    "a task that the episode has not: 1": (LISTED, "tasks", [["push the bar"], ["lift the bar"]]),
+    "fewer rows than the length: 1": (LISTED, "dataset_to_index", [5, 8]),
+    "seconds of more frames: 1": (LISTED, TO, [0.5, 1.2]),
+    "rows that are missing: 1": (ROWS, "index", [0, 1, 2, 3, 4, 5, 6, 8, 9]),
+}
+REFUSED: dict[str, tuple[str, str, list[Any]]] = {
+    "lists episode 0 2 times": (LISTED, "episode_index", [0, 0]),
+    "episodes 0 and 1 lie on the same rows": (LISTED, "dataset_from_index", [0, 4]),
+    "episodes 0 and 1 lie on the same seconds": (LISTED, FROM, [0.0, 0.3]),
+    "tells of 9 frames, the episodes have 8": (LISTED, "length", [5, 3]),
+}
+
+
+def replaced(file: Path, column: str, values: list[Any]) -> None:
+    edited(file, **{column: lambda _: values})
+
+
+def test_what_contradicts_itself_is_not_imported(tmp_path: Path) -> None:
+    """Each thing that the layout states twice: an episode is left out, or the lists of episodes are refused."""
+    robot, out = robot_data(tmp_path / "robot"), tmp_path / "out"
+    assert import_lerobot(robot, out).left_out == ()
+    for named, (file, column, values) in (REFUSED | LEFT_OUT).items():
+        before = (robot / file).read_bytes()
+        replaced(robot / file, column, values)
+        if named in REFUSED:
+            with pytest.raises(FileProblem, match=named):
+                import_lerobot(robot, out)
+        else:
+            found = import_lerobot(robot, out)
+            assert {item.key for item in found.left_out} == {f"episode {index}" for index in named.split()[-1]}, named
+            assert (found.new, found.changed) == (0, 0), named
+        (robot / file).write_bytes(before)
+
+
+def test_totals_and_rates_are_compared(tmp_path: Path) -> None:
+    short = import_lerobot(robot_data(tmp_path / "short", total_episodes=4), tmp_path / "out")
+    assert [item.key for item in short.left_out] == ["2 episodes"] and short.clips == 2
+    with pytest.raises(FileProblem, match="tells of 1 episodes, and meta/episodes lists 2"):
+        import_lerobot(robot_data(tmp_path / "more", total_episodes=1), tmp_path / "none")
+    slow = robot_data(tmp_path / "slow")
+    video.write(next(slow.rglob("*.mp4")), frames_of(9, 1), 5.0)
+    reason = import_lerobot(slow, tmp_path / "none").left_out[0].reason
+    assert "has 5 frames a second, and meta/info.json says fps 10" in reason
+
+
+def test_an_episode_begins_where_its_timestamp_says(tmp_path: Path) -> None:
+    """Also where it has the file to itself, of which the first frames then belong to no action."""
+    robot, out = robot_data(tmp_path / "robot"), tmp_path / "out"
+    replaced(robot / LISTED, "videos/observation.images.top/file_index", [0, 1])
+    replaced(robot / LISTED, FROM, [0.2, 0.0])
+    replaced(robot / LISTED, TO, [0.7, 0.4])
+    film = next(robot.rglob("*.mp4"))
+    other = film.with_name("file-001.mp4")
+    video.write(other, frames_of(4, 1), 10.0)
+    assert import_lerobot(robot, out).left_out == ()
+    shown = video.read(out / "0000/episode-000000.mp4").frames
+    assert np.abs(shown.astype(int) - frames_of(9, 1)[2:7]).mean() < 6
+    assert (out / "0000/episode-000001.mp4").read_bytes() == other.read_bytes()
+    video.write(film, frames_of(5, 1), 10.0)
+    assert "has 3 frames from 0.2 s on, expected 5" in import_lerobot(robot, out).left_out[0].reason
+
+
+def test_episodes_of_another_split_are_held_out(tmp_path: Path) -> None:
+    robot, out = robot_data(tmp_path / "robot"), tmp_path / "out"
+    assert import_lerobot(robot, out).heldout == 0
+    info = json.loads((robot / "meta/info.json").read_text())
+    write_json(robot / "meta/info.json", info | {"splits": {"train": "0:1", "val": "1:2"}})
+    found = import_lerobot(robot, out)
+    assert (found.clips, found.heldout, found.changed) == (2, 1, 1)
+    assert "1 episode is of split 'val' by meta/info.json, and held out" in found.notes
+    taken = scan_folder(out).clips
+    assert [clip.file for clip in taken] == ["0000/episode-000000.mp4"]
+    assert [clip.file for clip in scan_folder(out / "heldout").clips] == ["0000/episode-000001.mp4"]
+    encoded = [{"source": {"file": clip.file, "sha256": file_sha256(clip.path)}} for clip in taken]
+    assert changes_since_rendering(out, encoded) == []
+    assert find_splits(out / "heldout") == ["heldout", "train"]
+    assert not [finding for finding in audit_dataset(out) if finding.serious]
+    replaced(robot / ROWS, "frame_index", [4, 3, 2, 1, 0, 0, 1, 2, 3])  # and so episode 0 is left out
+    write_json(robot / "meta/info.json", info | {"splits": {"test": "0:2"}})
+    found = import_lerobot(robot, out)
+    assert (found.clips, found.heldout, len(found.left_out)) == (1, 1, 1)  # what it was before is no training clip
+    write_json(robot / "meta/info.json", info | {"splits": {"train": "all"}})
+    with pytest.raises(FileProblem, match="the split 'train' is 'all', expected FIRST:END"):
+        import_lerobot(robot, out)
+
+
+def test_a_round_trip_keeps_split_licence_and_authors(tmp_path: Path) -> None:
+    source = dataset(tmp_path / "source", SCHEMAS["discrete"])
+    about = json.loads((source / "dataset.json").read_text()) | {"split": "heldout", "licence": "CC-BY-NC-4.0"}
+    write_sealed(source / "dataset.json", {name: value for name, value in about.items() if name != "seal"})
+    content = file_sha256(source / "0000/clip-1.mp4")
+    Recaptions(source).add("0000/clip-1.mp4", content, "long", {"kind": "test", "model": "m"}, "a white bar moves")
+    before = read_dataset(source)
+    export_lerobot(before, tmp_path / "robot")
+    assert json.loads((tmp_path / "robot/meta/info.json").read_text())["splits"] == {"heldout": "0:3"}
+    for _ in range(2):
+        import_lerobot(tmp_path / "robot", tmp_path / "back")
+        after = read_dataset(tmp_path / "back")
+        for name in ("split", "sha256", "captions", "rights", "written"):
+            assert [getattr(item, name) for item in after.items] == [getattr(item, name) for item in before.items]
+    assert len((tmp_path / "back/heldout/recaptions.jsonl").read_text().splitlines()) == 1
+    edited(tmp_path / "robot" / LISTED, written=None, captions=None)
+    import_lerobot(tmp_path / "robot", tmp_path / "back")
+    assert not (tmp_path / "back/heldout/recaptions.jsonl").exists()
 
 
 def test_an_episode_without_its_video_is_left_out(tmp_path: Path) -> None:
