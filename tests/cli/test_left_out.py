@@ -75,6 +75,16 @@ def test_commands_name_what_they_leave_out(model: Path, monkeypatch: pytest.Monk
         assert_named(run(*words))
 
 
+def test_a_dry_run_says_that_clips_are_meant_for_evaluation() -> None:
+    os.mkdir("data")
+    held_out, train = pictures("data/heldout", 1), pictures("data/train", 1)
+    Path("data/imported.jsonl").touch()
+    for network in ("dit", "autoencoder"):
+        said = run("train", network, "--preset", "tiny", "--data", held_out, train, "--dry-run").stderr
+        assert said.count("whose clips are meant for evaluation") == 1
+        assert "note: data/heldout is of split heldout" in said
+
+
 def test_a_broken_caption_file_leaves_its_clip_out() -> None:
     data = pictures("data")
     (data / "2.json").write_text('{"captions": ')
