@@ -182,8 +182,8 @@ class Command(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         args = list(_spread(args, self.spread))
-        _, _, given = self.make_parser(ctx).parse_args(args=list(args))
-        for param, times in Counter(given).items():
+        _, _, found = self.make_parser(ctx).parse_args(args=list(args))
+        for param, times in Counter(found).items():
             if isinstance(param, Option) and param.once and times > 1:
                 raise click.UsageError(
                     f"{param.opts[0]} is given {times} times; give it once, with all that it says", ctx
