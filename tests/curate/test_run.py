@@ -29,7 +29,6 @@ from chronotope.errors import FileProblem, UsageError
 from chronotope.jsonl import write_jsonl
 from chronotope.manifest import merkle_root, read_curation, read_manifest, seal
 from chronotope.media import video
-from chronotope.worlds.write import DatasetRequest, write_dataset
 from tests.curate.films import film, scene
 
 
@@ -219,17 +218,6 @@ def test_held_out_clips_are_not_trained_on_by_way_of_another_folder(footage: Pat
     assert (find_splits(out / "heldout"), find_splits(out)) == (["heldout"], [])
     (out / "train" / "strange.mp4").write_bytes(b"?")
     assert "1 from elsewhere (such as train/strange.mp4)" in changes_since_curation(tmp_path / "all")[0]
-
-
-def test_clips_that_are_held_out_are_not_curated_anew(tmp_path: Path) -> None:
-    """Those of a curated dataset, whole or a part, and those of a rendered one; its training clips are taken."""
-    out, rendered = tmp_path / "mine", tmp_path / "stage"
-    run(small(tmp_path / "f", 3), out, Filters(heldout=0.5))
-    write_dataset(rendered, DatasetRequest("stage", "shapes", "heldout", 0, 1, (32, 32)))
-    for folder in (out / "heldout", rendered, rendered.parent):
-        with pytest.raises(UsageError, match=r"held out .*, meant for evaluation, not for training"):
-            raw_files([folder], tmp_path.parent / "other")
-    assert all("heldout" not in one.path.parts for one in raw_files([out], tmp_path / "other"))
 
 
 def test_a_changed_manifest_is_noticed(footage: Path, tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ class _Import:
     def run(self, layout: str, progress: Progress | None) -> Imported:
         rows = self.reading.rows
         self._follow_names(rows)
-        rows = self._hold_out_copies(rows)
+        rows = self._set_copies_aside(rows)
         keys = {row.label: self._key(row) for row in rows}
         paths = (row.content for row in rows if isinstance(row.content, Path))
         for sentence in left_behind(paths, "to train on them, encode the folder as it is"):
@@ -180,7 +180,7 @@ class _Import:
             followed[now] = replace(entry, source=replace(entry.source, file=now))
         self.entries = followed
 
-    def _hold_out_copies(self, rows: Sequence[Row]) -> list[Row]:
+    def _set_copies_aside(self, rows: Sequence[Row]) -> list[Row]:
         """Hold out the clips that have the bytes of one that is held out, under whatever name; say which they are."""
         sizes = {_size(row) for row in rows if row.heldout}
         suspects = [row for row in rows if _size(row) in sizes]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from chronotope.cli.datasets.sources import raw_files
 from chronotope.data.audit import audit_dataset
 from chronotope.data.clips import HELD_OUT, scan_folder
 from chronotope.data.encode import encode_dataset
@@ -21,7 +22,7 @@ from chronotope.data.exports.shards import export_shards
 from chronotope.data.layouts.detect import read_layout
 from chronotope.data.layouts.splits import split_of_file, split_of_folder, split_of_values
 from chronotope.data.layouts.write import Imported, import_dataset
-from chronotope.errors import FileProblem
+from chronotope.errors import FileProblem, UsageError
 from chronotope.geometry import Geometry
 from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig
 from chronotope.worlds.write import DatasetRequest, write_dataset
@@ -269,6 +270,16 @@ def test_what_other_datasets_hold_out_stays_held_out(tmp_path: Path, place: Plac
     assert held_out(folder / "mine" / "heldout") == {"b.mp4": True}
     write_dataset(tmp_path / "stage", DatasetRequest("stage", "shapes", "combination", 0, 2, (32, 32)))
     assert set(held_out(tmp_path / "stage").values()) == {True}
+
+
+def test_clips_that_are_held_out_are_not_curated_anew(tmp_path: Path, place: Place) -> None:
+    """Those of a curated dataset and of a rendered one, alone and in a folder; training clips are taken."""
+    folder = place(tmp_path / "all", "mine/train/a.mp4", "mine/heldout/b.mp4", files={"mine/curation.json": "{}"})
+    assert [one.name for one in raw_files([folder], tmp_path / "out")] == ["mine/train/a.mp4"]
+    write_dataset(folder / "stage", DatasetRequest("stage", "shapes", "heldout", 0, 1, (32, 32)))
+    for source in (folder / "mine/heldout", folder / "stage", folder):
+        with pytest.raises(UsageError, match=r"held out .*, meant for evaluation, not for training"):
+            raw_files([source], tmp_path / "out")
 
 
 def test_the_splits_of_an_exported_list_hold(tmp_path: Path, place: Place) -> None:
