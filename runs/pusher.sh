@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A robot task: learn what a stick does to solids on a table from clips with continuous actions, as LeRobot keeps them, and
 # measure where the learned model puts them. About 15 minutes of one CPU core, most of them for the transformer. Needs the simulator:
-# pip install 'chronotope[table,parquet,play]'. The numbers in docs/play.md are those of AE_STEPS=200 STEPS=450 HELDOUT=20.
+# pip install 'chronotope[table,parquet,play]'.
 #
 #     bash runs/pusher.sh [FOLDER]         writes everything to FOLDER (default: out/pusher); run it again to continue
 #     chronotope play out/pusher
