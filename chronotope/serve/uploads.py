@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from chronotope.errors import ChronotopeError, DecoderUnavailableError, FileProblem
+from chronotope.errors import ChronotopeError, DecoderUnavailableError
 from chronotope.media import video
 from chronotope.media.picture import PICTURE_FORMATS
 from chronotope.media.video import VIDEO_FORMATS
@@ -58,9 +58,10 @@ def save_upload(param: str, upload: Upload, path_of: Callable[[str], Path], limi
 
 
 def unchanged(path: Path, file: StoredFile) -> Path:
-    """Return the path of a stored file; raise FileProblem where its content is not the one that was accepted."""
+    """Return the path of a stored file; raise `FieldError` where its content is not the one that was accepted."""
     if file.sha256 and file_sha256(path) != file.sha256:
-        raise FileProblem(f"the file {file.name} was changed on the server's disk after it was accepted; send it again")
+        said = f"the file {file.name} was changed on the server's disk after it was accepted; send it again"
+        raise FieldError("file", said, "file_changed")
     return path
 
 

@@ -40,7 +40,7 @@ OWN_WRITERS = {
     "evaluate/make.py": "videos that are measured, in the folder of an evaluation",
     "evaluate/preference/study.py": "a still copy of a video as an attention check, inside the page of a study",
     "evaluate/tasks.py": "pictures that a case is made from",
-    "train/autoencoder.py": "samples in the folder of a training",
+    "train/autoencoder/run.py": "samples in the folder of a training",
     "cli/train/samples.py": "samples in the folder of a training",
     "cli/datasets/teach.py": "samples of a training, and a film of a user's own clips",
     "worlds/write.py": "clips of a simulator",

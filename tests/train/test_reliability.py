@@ -22,7 +22,8 @@ from torch import nn
 from chronotope import checkpoint, jsonl, storage
 from chronotope.config import override
 from chronotope.errors import ChronotopeError, FileProblem
-from chronotope.train import autoencoder, dit
+from chronotope.train import dit
+from chronotope.train.autoencoder import run as autoencoder
 from chronotope.train.autoencoder import train_autoencoder
 from chronotope.train.dit import train_dit
 from chronotope.train.state import TrainState

@@ -25,9 +25,8 @@ from chronotope.train.autoencoder.adversarial import (
 )
 from chronotope.train.autoencoder.gate import Gate
 from chronotope.train.autoencoder.perceptual import FeatureNetwork, load_features
-from tests.train.test_training import AUTOENCODER, clips, weights
+from tests.train.small import AUTOENCODER, weights
 
-__all__ = ["clips"]  # fixture
 transformers = pytest.importorskip("transformers")
 
 CPU = torch.device("cpu")
