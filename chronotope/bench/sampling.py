@@ -96,7 +96,7 @@ def measure_student(model: str, rounds: int, full: bool) -> Section:
     steps = teacher.defaults.num_steps
     calls: dict[str, Call] = {OURS: _ours(teacher, steps), AGAIN: _ours(teacher, steps)}
     calls[f"{FEW} steps with guidance"] = _ours(teacher, FEW, teacher.defaults.guidance_scale)
-    student = teacher.student.steps if teacher.student else 0
+    student = teacher.student.steps if teacher.student and teacher.student.role == "beside" else 0
     if student:
         calls[f"the student, {student} steps"] = _ours(teacher, student)
     for few in () if student else STUDENTS:

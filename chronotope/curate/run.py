@@ -122,6 +122,8 @@ def curate(
             seen |= {name: _Seen(seen[name].source, None, CHANGED, new=True) for name in changed}
             rows, planned = _decided(files, seen, rights, policy, filters, captions, splits)
             rows, planned = _without_removed(out, rows, planned)
+            if not planned:
+                raise FileProblem(f"no clip of {len(files)} files is left: {min(changed)}: {CHANGED}")
             more, changed = write_clips(out, planned, copy, progress, note)
             gone += more
         _finish(out, rows, filters, policy, version)
@@ -224,7 +226,8 @@ def _look_at_all(
                 "source": described(source),
             }
             row |= {"wrong": found.wrong, "looked": to_dict(found.looked) if found.looked else None}
-            append_jsonl(listing, seal(row))
+            if found.wrong != CHANGED:  # the next run looks again
+                append_jsonl(listing, seal(row))
         if progress:
             progress(number, len(files))
     return seen
@@ -235,7 +238,7 @@ def _known(row: Row | None, filters: Filters) -> _Seen | None:
     source = source_of(row) if row else None
     if row is None or source is None or row.get("max_seconds") != filters.max_seconds:
         return None
-    if row.get("text", False) != filters.text:
+    if row.get("text", False) != filters.text or row.get("wrong") == CHANGED:
         return None
     try:
         looked = from_dict(Looked, row["looked"]) if row.get("looked") else None

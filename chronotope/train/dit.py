@@ -148,7 +148,11 @@ def prepare_run(config: DiTRun, dataset: LatentDataset, out: Path, start: Path |
     similar, said = (None, "") if encoder else _similar_words(record, source)
     notes = (*notes, said) if said else notes
     scrolling = scrolling_of(config, dataset) if actions else ()
-    if scrolling:
+    if scrolling is None:
+        scrolling = tuple(checkpoint.read_description(source).get("scrolling", ())) if source else ()
+        whose = "those of the start model are kept" if scrolling else "sessions will have no map of places"
+        notes = (*notes, f"no clip has the size that is played, so which latents scroll was not measured; {whose}")
+    elif scrolling:
         count, total = ("".join(scrolling).count("1"), len("".join(scrolling)))
         notes = (*notes, f"{count} of {total} latents of a slice move with the view; sessions remember what they show")
     return PreparedRun(config, vocabulary, record, started_from, notes, seen, encoder, similar, actions, scrolling)
@@ -166,13 +170,13 @@ def _similar_words(record: TrainingRecord | None, source: Path | None) -> tuple[
     return before, f"note: WordNet is not installed, so {said}; {HOW_TO_INSTALL}, and run the training again"
 
 
-def scrolling_of(config: DiTRun, dataset: LatentDataset) -> tuple[str, ...]:
-    """Measure which latents move with the view, on clips of the size that is played; nothing where none does."""
+def scrolling_of(config: DiTRun, dataset: LatentDataset) -> tuple[str, ...] | None:
+    """Measure which latents move with the view, on clips of the size that is played; None without such clips."""
     height, width = config.defaults.height, config.defaults.width
     alike = [i for i, clip in enumerate(dataset.clips) if (clip.height, clip.width) == (height, width)]
     chosen = [index for index in alike[:: -(-len(alike) // MOST_MEASURED) or 1] if len(dataset.clips[index].slices) > 1]
     if not chosen:
-        return ()
+        return None
     rows, columns = config.geometry.latent_size(height, width)
     scale = torch.tensor(config.flow.deviation[: config.model.channels])[:, None, None]
     clips = (dataset.latents(index)[..., :rows, :columns].float() / scale for index in chosen)

@@ -84,10 +84,11 @@ class Pushing:
         self.touched = np.zeros_like(self.touched)
         for _ in range(self._ticks):
             ahead = np.clip(self._stick[:2] + wanted * tick, -np.array(AREA), AREA)
-            self._place((ahead - self._stick[:2]) / tick)
+            moved = (ahead - self._stick[:2]) / tick
+            self._place(moved)
             self._mujoco.mj_step(self._model, self._data, nstep=STEPS_PER_TICK)
             self._stick[:2], self._seconds = ahead, self._seconds + tick
-            self._place((wanted * tick == ahead - self._stick[:2]) * wanted)
+            self._place(moved)
             self._note_contacts()
 
     def _place(self, velocity: Float[np.ndarray, " 2"]) -> None:
