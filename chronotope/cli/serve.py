@@ -347,7 +347,8 @@ def _replay(world: WorldModel, file: Path, out: Path) -> None:
         "generated_by_ai": True,
     }
     deliver(out, frames, world.fps, origin, composite=start.picture is not None, policy=world.generator.policy)
-    say(f"{compared} frames were compared with the recorded ones")
+    verdict = ": all are equal" if compared and not other else ""
+    say(f"{compared} frames were compared with the recorded ones{verdict}")
     if missing:
         say(f"note: {missing} frames have no hash in the record, so they were not compared")
     if other:
