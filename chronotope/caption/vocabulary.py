@@ -42,15 +42,17 @@ class Vocabulary:
 
 
 def read_vocabulary(
-    words: Collection[str], only_worlds: bool, abouts: Sequence[Mapping[str, Any]]
+    words: Collection[str], worlds: Collection[str], abouts: Sequence[Mapping[str, Any]]
 ) -> Vocabulary | None:
     """Return the words that prompts of a model are written in, from the descriptions of its networks (model.json).
 
-    A model of other captions than those of the worlds has the table that was compiled when it was trained. One with a
-    frozen text encoder, which reads words that no caption had, has none.
+    `worlds` are those that rendered every clip; it is empty where others were shown. The table of the package writes
+    prompts as captions of the stage, so it is for models of the stage alone. A model of other captions has the table
+    that was compiled when it was trained, if any. One with a frozen text encoder, which reads words that no caption
+    had, has none.
     """
     known = frozenset(words)
-    if only_worlds:
+    if worlds and all(name.partition(" ")[0] == "stage" for name in worlds):
         return Vocabulary(known)
     if any("text_encoder" in about for about in abouts):
         return None
@@ -116,7 +118,7 @@ def _forms_of(known: frozenset[str]) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for word in sorted(known):
         found[word] = {"": word, **found.get(word, {})}
-        for lemma, form in lemmas(word):
+        for lemma, form in lemmas(word) if len(word) >= _SHORT else ():  # the s of a genitive is no word
             if is_english(lemma):
                 found.setdefault(lemma, {}).setdefault(form, word)
     return found

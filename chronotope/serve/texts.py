@@ -28,7 +28,8 @@ def vocabulary(folder: Path) -> Vocabulary | None:
     record = about.get("trained_on")
     if not record:
         return None
-    return read_vocabulary(record.get("words", ()), bool(record.get("worlds")) and not record.get("others"), [about])
+    worlds = () if record.get("others") else record.get("worlds", ())
+    return read_vocabulary(record.get("words", ()), worlds, [about])
 
 
 @lru_cache(maxsize=4)

@@ -14,6 +14,8 @@ from chronotope.cli import info
 from chronotope.config import to_dict
 from chronotope.data.record import TrainingRecord, read_record, words_of
 from chronotope.generate.pipeline import WEIGHTS
+from chronotope.generate.stored.folders import find_model
+from chronotope.generate.stored.knowledge import vocabulary_of_model
 from chronotope.media import video
 from chronotope.storage import read_json, write_json
 from chronotope.worlds.stage.captions import captions
@@ -101,6 +103,16 @@ def test_notes_on_what_the_shipped_model_was_not_trained_on(
     notes = answer("generate", *words, "--dry-run")["notes"]
     assert len(notes) == len(expected), notes
     assert all(part in note for part, note in zip(expected, notes, strict=True))
+
+
+def test_a_model_of_another_world_is_told_its_prompts_as_they_are(tmp_path: Path) -> None:
+    """The table of the package writes captions of the stage, which a model of Crafter never had."""
+    words = vocabulary_of_model(find_model("small-crafter"))
+    assert words is not None
+    for prompt in ("a player walks left on the beach", "the player walks up, on grassland"):
+        assert words.expand(prompt).prompt == prompt
+    stage = vocabulary_of_model(find_model("small"))
+    assert stage is not None and stage.expand("a fox by the shore").prompt == "a fox by the sea"
 
 
 def test_notes_go_to_stderr_and_the_video_is_made(tmp_path: Path) -> None:

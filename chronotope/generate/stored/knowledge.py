@@ -48,7 +48,7 @@ def vocabulary_of_model(folder: Path | None, adapters: Sequence[Adapter] = ()) -
     if folder is None or record is None:
         return None
     abouts = [read_json(one / "model.json") for one in (folder / "dit", *(find_adapter(a.folder) for a in adapters))]
-    return read_vocabulary(record.words, record.only_worlds, abouts)
+    return read_vocabulary(record.words, record.worlds if record.only_worlds else (), abouts)
 
 
 def record_of_worlds(folder: Path, adapters: Sequence[Adapter] = ()) -> TrainingRecord | None:
