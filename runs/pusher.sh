@@ -34,17 +34,7 @@ chronotope train dit --preset world --data "$out/robot" --out "$out" --set train
     train.decay_from=0.4 train.warmup=20 train.average_decay=0.99
 
 # 4. Pictures from which sessions begin: first frames of held-out clips.
-python - "$out" <<'PYTHON'
-import sys
-from pathlib import Path
-
-from chronotope.media import video
-
-out = Path(sys.argv[1])
-(out / "starts").mkdir(exist_ok=True)
-for number, clip in enumerate(sorted((out / "clips/heldout").rglob("*.mp4"))[:8]):
-    video.write_image(out / "starts" / f"{number}.png", video.read(clip).frames[0])
-PYTHON
+python runs/starts.py "$out"
 
 # 5. Where stick and solids are after 8 and 16 frames, in predicted and in real frames of held-out scenes.
 python -m benchmarks.robot "$out" "$out/clips/heldout" --json "$out/robot.json"

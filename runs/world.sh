@@ -40,17 +40,7 @@ chronotope train dit --preset world --from "$out/first" --data "$out/clips/more"
     --set train.steps="$more_steps" train.batch_tokens=800 train.warmup=50 train.average_decay=0.995 "${settings[@]}"
 
 # 4. Pictures from which sessions begin: first frames of held-out clips.
-python - "$out" <<'PYTHON'
-import sys
-from pathlib import Path
-
-from chronotope.media import video
-
-out = Path(sys.argv[1])
-(out / "starts").mkdir(exist_ok=True)
-for number, clip in enumerate(sorted((out / "clips/heldout").rglob("*.mp4"))[:8]):
-    video.write_image(out / "starts" / f"{number}.png", video.read(clip).frames[0])
-PYTHON
+python runs/starts.py "$out"
 
 # 5. How far it can be trusted, on held-out maps.
 python -m benchmarks.worlds "$out" "$out/clips/heldout" --only steps places --json "$out/worlds.json"

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from chronotope.geometry import Frames
+from chronotope.worlds.case import Case
 from chronotope.worlds.controls import control_clips, moment_of, pick
 from chronotope.worlds.crafter.checks.reading import read
 from chronotope.worlds.crafter.deeds import GATHERED, Deed, deeds, faced, place
@@ -28,9 +29,9 @@ DARK = 0.5  # daylight below which grain hides the faults of cells
 VARIED = 0.5  # share of one material up to which a jump of the view can be told from a change of the map
 
 
-def inject(code: str, spec: CrafterSpec, seed: int) -> Frames | None:
-    """Return the clip of a spec with one fault, or None where it cannot have it."""
-    return FAULTS[code](spec, simulate(spec), np.random.default_rng([seed, 23]))
+def inject(code: str, case: Case) -> Frames | None:
+    """Return the true clip of a case with this fault, or None where its spec cannot have it."""
+    return FAULTS[code](case.spec, simulate(case.spec), np.random.default_rng([case.index, 23]))
 
 
 def controls(spec: CrafterSpec, frames: Frames, rng: np.random.Generator) -> Mapping[str, Frames]:

@@ -120,7 +120,7 @@ class Crafter(World):
 
     def faults(self, case: Case) -> Mapping[str, Inject]:
         """Return the faults of a spec."""
-        return {code: partial(_inject, code) for code in FAULTS}
+        return {code: partial(inject, code) for code in FAULTS}
 
     def controls(self, case: Case, frames: Frames, other: Case) -> Mapping[str, Frames]:
         """Return the clip frozen, shuffled, backwards and blank."""
@@ -129,10 +129,6 @@ class Crafter(World):
     def check(self, case: Case, frames: Frames) -> tuple[Check, ...]:
         """Check what the spec asks of any video, and what Crafter's rules let happen."""
         return judge(case.spec, frames)
-
-
-def _inject(code: str, case: Case) -> Frames | None:
-    return inject(code, case.spec, case.index)
 
 
 class CrafterGame(Playable):

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from chronotope.geometry import Frames
+from chronotope.worlds.case import Case
 from chronotope.worlds.controls import control_clips, moment_of, splice
 from chronotope.worlds.doom.checks import true_motion, visible_deeds
 from chronotope.worlds.doom.deeds import brightness
@@ -23,9 +24,9 @@ SKIPPED = 6  # frames that a leap leaves out
 LEAST_LEAP = 14.0  # levels of 255 by which the frames around a leap must differ, whatever motion is assumed
 
 
-def inject(code: str, spec: DoomSpec, seed: int) -> Frames | None:
-    """Return the clip of a spec with one fault, or None where it cannot have it."""
-    return FAULTS[code](spec, simulate(spec), np.random.default_rng([seed, 29]))
+def inject(code: str, case: Case) -> Frames | None:
+    """Return the true clip of a case with this fault, or None where its spec cannot have it."""
+    return FAULTS[code](case.spec, simulate(case.spec), np.random.default_rng([case.index, 29]))
 
 
 def controls(spec: DoomSpec, frames: Frames, rng: np.random.Generator) -> Mapping[str, Frames]:

@@ -109,7 +109,7 @@ class Doom(World):
 
     def faults(self, case: Case) -> Mapping[str, Inject]:
         """Return the faults of a spec."""
-        return {code: partial(_inject, code) for code in FAULTS}
+        return {code: partial(inject, code) for code in FAULTS}
 
     def controls(self, case: Case, frames: Frames, other: Case) -> Mapping[str, Frames]:
         """Return the clip frozen, shuffled, backwards and blank."""
@@ -118,10 +118,6 @@ class Doom(World):
     def check(self, case: Case, frames: Frames) -> tuple[Check, ...]:
         """Check that the player turns and walks as asked, is armed, and that the view never leaps."""
         return judge(case.spec, frames)
-
-
-def _inject(code: str, case: Case) -> Frames | None:
-    return inject(code, case.spec, case.index)
 
 
 class DoomGame(Playable):

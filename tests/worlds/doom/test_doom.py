@@ -106,7 +106,7 @@ def test_true_clips_pass_faults_are_found_and_controls_fail(sampled: DoomSpec) -
         assert not [check for check in DOOM.check(case, frames) if not check.holds]
         assert visible_deeds(spec)
         for code in FAULTS:
-            if (changed := inject(code, spec, 5)) is not None:
+            if (changed := inject(code, Case("doom", spec, "x", "sentence", "heldout", 0, 5, 5))) is not None:
                 injected.add(code)
                 assert code in {check.code for check in DOOM.check(case, changed)}
         for name, changed in controls(spec, frames, np.random.default_rng(0)).items():

@@ -137,7 +137,7 @@ def test_true_clips_pass_faults_are_found_and_controls_fail(sampled: PusherSpec)
     frames = PUSHER.render(sampled).frames
     assert not [check for check in PUSHER.check(case, frames) if not check.holds]
     for code in ("TXT-ATT", "OBJ-DIS", "TXT-ACT", "PHY-PEN"):  # `validate-checks` tries all of them
-        changed = inject(code, sampled, 3)
+        changed = inject(code, Case("pusher", sampled, "x", "sentence", "heldout", 0, 3, 3))
         assert changed is not None
         assert code in {check.code for check in judge(sampled, changed)}
     wrong = controls(sampled, frames, np.random.default_rng(0))

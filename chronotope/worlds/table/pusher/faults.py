@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from chronotope.geometry import Frames
+from chronotope.worlds.case import Case
 from chronotope.worlds.controls import control_clips, moment_of, pick, splice
 from chronotope.worlds.persistence import persistent_frames
 from chronotope.worlds.table.edits import EXTRA_ID, changed, free_place, moved, other_colour, with_extra, without
@@ -64,21 +65,22 @@ class _Clip:
         return [deed for deed in first.values() if away[self.index(deed.actor)] >= LEAST_PUSH]
 
 
+def _clip_of(spec: PusherSpec) -> _Clip:
+    episode = simulate(spec)
+    return _Clip(spec, scene_of(spec), episode.trajectory, deeds(spec, episode))
+
+
 Injector = Callable[[_Clip, np.random.Generator], Frames | None]
 
 
-def inject(code: str, spec: PusherSpec, seed: int) -> Frames | None:
-    """Return the clip of a spec with one fault, or None where it cannot have it."""
-    episode = simulate(spec)
-    clip = _Clip(spec, scene_of(spec), episode.trajectory, deeds(spec, episode))
-    return FAULTS[code](clip, np.random.default_rng([seed, 29]))
+def inject(code: str, case: Case) -> Frames | None:
+    """Return the true clip of a case with this fault, or None where its spec cannot have it."""
+    return FAULTS[code](_clip_of(case.spec), np.random.default_rng([case.index, 29]))
 
 
 def controls(spec: PusherSpec, frames: Frames, rng: np.random.Generator) -> Mapping[str, Frames]:
     """Return the control clips of a spec, on which its checks must fail."""
-    episode = simulate(spec)
-    clip = _Clip(spec, scene_of(spec), episode.trajectory, deeds(spec, episode))
-    return control_clips(frames, rng, bool(clip.pushed()))
+    return control_clips(frames, rng, bool(_clip_of(spec).pushed()))
 
 
 def _missing(clip: _Clip, rng: np.random.Generator) -> Frames | None:

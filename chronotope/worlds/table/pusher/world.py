@@ -101,7 +101,7 @@ class TablePusher(World):
 
     def faults(self, case: Case) -> Mapping[str, Inject]:
         """Return the faults of a spec."""
-        return {code: partial(_inject, code) for code in FAULTS}
+        return {code: partial(inject, code) for code in FAULTS}
 
     def controls(self, case: Case, frames: Frames, other: Case) -> Mapping[str, Frames]:
         """Return the clip frozen, shuffled, backwards and blank."""
@@ -110,10 +110,6 @@ class TablePusher(World):
     def check(self, case: Case, frames: Frames) -> tuple[Check, ...]:
         """Check that all is there, that the stick pushes what it should, and that nothing moves without it."""
         return judge(case.spec, frames)
-
-
-def _inject(code: str, case: Case) -> Frames | None:
-    return inject(code, case.spec, case.index)
 
 
 class PusherGame(Playable):
