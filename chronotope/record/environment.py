@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import math
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -73,6 +74,7 @@ def opened(name: str, size: tuple[int, int] | None = None) -> Iterator[Environme
         if module:
             importlib.import_module(module)
         modes = _render_modes(known)
+        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pictures alone: pygame looks for no display
         env = gymnasium.make(known, render_mode="rgb_array" if "rgb_array" in modes else None)
         try:
             yield _with_pictures(name, env, modes, size)
