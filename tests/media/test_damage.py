@@ -193,7 +193,7 @@ def test_libav_is_quiet(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> No
 CHECKED = {  # share of spoiled files that a decoder must notice; formats without redundancy hide nearly all damage
     "a.avi": ({"codec": "mpeg4"}, 0.8),
     "a.mkv": ({"codec": "ffv1", "muxer": "matroska"}, 1.0),
-    "a.mp4": ({"codec": "libx264"}, 0.2),
+    "a.mp4": ({"codec": "libx264"}, 0.05),  # of 31 spoiled files 8 are noticed; other builds write other bytes
 }
 
 
@@ -206,7 +206,7 @@ def test_damage_that_a_decoder_conceals(name: str, tmp_path: Path) -> None:
     whole = video.read(path)
     assert whole.damage == ""
     data, rng, spoiled, noticed = path.read_bytes(), np.random.default_rng(1), 0, 0
-    for _ in range(12):
+    for _ in range(40):
         at = int(len(data) * rng.uniform(0.2, 0.8))
         path.write_bytes(data[:at] + rng.bytes(200) + data[at + 200 :])
         try:
@@ -216,7 +216,7 @@ def test_damage_that_a_decoder_conceals(name: str, tmp_path: Path) -> None:
             continue
         spoiled += different
         noticed += different and bool(frames.damage)
-    assert spoiled >= 4
+    assert spoiled >= 12
     assert noticed >= least * spoiled
 
 
