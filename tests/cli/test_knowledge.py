@@ -90,6 +90,10 @@ def test_info_of_other_models(tmp_path: Path) -> None:
             ["a dragon and a fox near a dragon", "--negative", "quux"],
             ["no caption had 'dragon'; what is alike", "these words: quux; `chronotope info small`"],
         ),
+        (
+            ["a player walks to a cow"],
+            ["'player'", "'cow'", "captions of the model small-crafter had player, cow: try `--model small-crafter`"],
+        ),
         (["a fox", "--extend", "a.mp4", "--seconds", "1"], []),
         (["a fox", "--edit", "a.mp4"], ["not on 24 frames at 8"]),
     ],

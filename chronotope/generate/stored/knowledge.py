@@ -94,6 +94,7 @@ def training_notes(
     if unknown:
         where = f"`chronotope info {name_of(model)}` lists those known"
         notes.append(f"no caption in training had these words: {', '.join(unknown)}; {where}")
+    notes += _others_that_know(model, record.unknown_words(" ".join(texts)))
     foreign = [path for path in files if not _is_rendered(path)] if record.only_worlds else []
     if foreign:
         worlds = " and ".join(sorted({entry.partition(" ")[0] for entry in record.worlds}))
@@ -101,6 +102,18 @@ def training_notes(
             f"{' and '.join(map(str, foreign))}: not made by this program, and this model knows only clips of its "
             f"simulated {worlds}; expect lower quality from photos and camera clips"
         )
+    return notes
+
+
+def _others_that_know(model: Path, words: Sequence[str]) -> list[str]:
+    """Name the other models of the package whose captions had words that those of this one of them never had."""
+    notes = []
+    asked = [word for word in words if word not in grammar.IGNORED] if model.parent == WEIGHTS else []
+    for other in sorted(folder for folder in WEIGHTS.glob("*") if folder.is_dir() and folder != model) if asked else ():
+        record = record_of_model(other)
+        known = [word for word in asked if record is not None and word in record.words]
+        if known:
+            notes.append(f"captions of the model {other.name} had {', '.join(known)}: try `--model {other.name}`")
     return notes
 
 
