@@ -29,6 +29,7 @@ from chronotope.caption.captioners.answers import caption_of
 from chronotope.caption.captioners.builtin import BuiltIn
 from chronotope.caption.captioners.captioner import NoCaptionError
 from chronotope.caption.score import CaptionScore, score_caption, tally
+from chronotope.checkpoint import weights_hash
 from chronotope.cli.language.captioners import load_captioner
 from chronotope.generate.pipeline import find_model
 from chronotope.metrics.statistics import Rate
@@ -54,8 +55,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE / "captions.json")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    captioner = load_captioner(find_model(options.model))
-    table: dict[str, Any] = {"model": options.model, "clips of a set": options.count, "sets": {}}
+    folder = find_model(options.model)
+    captioner = load_captioner(folder)
+    about = {"model": options.model, "weights": f"captioner {weights_hash(folder / 'captioner')}"}
+    table: dict[str, Any] = {**about, "clips of a set": options.count, "sets": {}}
     paragraphs: list[CaptionScore] = []
     true: list[tuple[Spec, Memory]] = []
     for name, (scope, split) in SETS.items():

@@ -12,13 +12,16 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
 
 import chronotope
+from chronotope.checkpoint import weights_hash
 from chronotope.cli.commands import chronotope as command_line
 from chronotope.generate.pipeline import Generator
+from chronotope.generate.stored.folders import WEIGHTS
 from chronotope.worlds.stage.scope import SCOPES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -134,6 +137,36 @@ def test_architecture_agrees_with_the_tree() -> None:
     for layer in layers:
         shown = " | ".join(name for name in layer.split(" | ") if not name.startswith("("))
         assert not shown or re.search(rf"^{re.escape(shown)} ", page, re.MULTILINE), f"the layers lack '{shown}'"
+
+
+PARTS_OF_LAYER = {"model": ("autoencoder", "dit"), "autoencoder": ("autoencoder",), "truth": ()}
+# measured before the weights were written beside the model; a new measurement of one of these pages writes them
+WITHOUT_WEIGHTS = {"canvas", "captions", "descriptive", "expansion", "first_light", "gpu", "teaching"}
+
+
+def test_published_numbers_are_of_the_shipped_weights() -> None:
+    """A figure of a shipped model names the weights it was measured with, and they are those that ship."""
+    found = 0
+    for path in sorted((ROOT / "benchmarks").glob("*.json")):
+        for about in _named_models(json.loads(path.read_text(encoding="utf-8"))):
+            name, weights = about["model"], about.get("weights", "")
+            if not (WEIGHTS / name).is_dir() or "log entry" in weights:
+                continue
+            assert weights or path.stem in WITHOUT_WEIGHTS, (path.name, about)
+            parts = re.findall(r"(\w+) [0-9a-f]{16}", weights)
+            for part in PARTS_OF_LAYER[about["layer"]] if "layer" in about else parts:
+                assert f"{part} {weights_hash(WEIGHTS / name / part)}" in weights, (path.name, about)
+                found += 1
+    assert found > 10
+
+
+def _named_models(content: object) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a JSON document that name a model, at any depth."""
+    if isinstance(content, dict):
+        if isinstance(content.get("model"), str):
+            yield content
+        for value in content.values():
+            yield from _named_models(value)
 
 
 def test_walks_name_functions_that_exist() -> None:

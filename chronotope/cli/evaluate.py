@@ -14,7 +14,6 @@ from typing import Any
 import torch
 
 from chronotope import PROGRAM
-from chronotope.checkpoint import weights_hash
 from chronotope.cli.costs import say_slow_precision
 from chronotope.cli.left_out import scan_and_say
 from chronotope.cli.terminal import is_own_video, progress, refuse_strangers, say
@@ -31,7 +30,7 @@ from chronotope.evaluate.trial import BARS, FEWEST, Trial, try_checks
 from chronotope.flow.solvers import SolverName
 from chronotope.generate.pipeline import Generator, find_model, load_autoencoder
 from chronotope.generate.stored.adapters import find_adapter
-from chronotope.generate.stored.folders import transformers_of
+from chronotope.generate.stored.folders import weights_in_words
 from chronotope.geometry import Geometry
 from chronotope.media import video
 from chronotope.metrics.statistics import Rate
@@ -236,10 +235,8 @@ def _sampled(request: EvaluateRequest, cases: list[Case], about: dict[str, Any],
     generator = Generator.load(folder, request.adapters or None, request.precision).to(device())
     say_unsealed(folder, *(find_adapter(adapter.folder) for adapter in generator.adapters))
     asked = f"the first {len(cases)} videos of {request.suite}" if request.first else request.suite
-    parts = [folder / "autoencoder", *transformers_of(folder)]
-    names = [f"{part.name} {weights_hash(part)}" for part in parts]
     applied = [f"{adapter.folder}={adapter.weight:g} {adapter.hash}" for adapter in generator.adapters]
-    about |= {"model": model, "weights": ", ".join(names), "suite": asked}
+    about |= {"model": model, "weights": weights_in_words(folder), "suite": asked}
     about |= {"adapters": ", ".join(applied)} if applied else {}
     about |= {
         "layer": request.layer,
