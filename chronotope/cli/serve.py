@@ -247,7 +247,9 @@ def _devices(workers: int | None) -> tuple[str, ...]:
 @option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="The address to listen at.")
 @option("--port", type=click.IntRange(min=0, max=65535), default=8001, show_default=True, metavar="N", help="0 is any.")
 @ALLOW_HOST
+@click.pass_context
 def play(
+    ctx: click.Context,
     model: str,
     prompt: str,
     image: Path | None,
@@ -261,13 +263,14 @@ def play(
     host: str,
     port: int,
     allow_host: tuple[str, ...],
-) -> None:
+) -> int:
     """Play a world that was learned with actions: keys in, frames out.
 
     MODEL is the folder of a run that was trained on clips with actions, or the name of a world inside the package
     (default: small-crafter). The page is at the address that is printed.
     Several players can use it at once, each with a session of their own. The server knows no tokens, so it listens on
-    this machine alone; --allow-host admits the name of a proxy that asks who comes.
+    this machine alone; --allow-host admits the name of a proxy that asks who comes. The exit status of --replay is 1
+    where frames differ from the recorded ones.
     """
     if not _is_loopback(host):
         raise UsageError(
@@ -283,17 +286,28 @@ def play(
     from chronotope.simulate.listening import allowed_hosts
     from chronotope.simulate.model import StepSettings, WorldModel
 
-    if replay is not None and (prompt or image or consent or record or steps or guidance is not None or history):
-        raise UsageError("--replay FILE begins and samples as its record says; give no option of a session with it")
+    if replay is not None and (others := _given(ctx) - {"model", "replay", "out"}):
+        words = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(others))
+        raise UsageError(
+            f"--replay FILE begins and samples as its record says, and serves no page; give no option of a session or "
+            f"a server with it, got {words}"
+        )
+    if consent and image is None:
+        raise UsageError("--consent is stated of the picture of --image; a player states it of an own picture")
     picture = None
     if image is not None:
-        from chronotope.media import video
+        from chronotope.cli.inputs import read_image
 
-        picture = video.read(image).frames[0]
+        picture = read_image(image)
     world = WorldModel.load(model, StepSettings(steps, guidance, history))
+    if picture is not None and picture.shape[0] * world.size[1] != picture.shape[1] * world.size[0]:
+        height, width = world.size
+        say(
+            f"note: {image} has another shape than the {width}x{height} of the model, and is stretched to it; cut it "
+            "first to keep its shape"
+        )
     if replay is not None and out is not None:
-        _replay(world, replay, out)
-        return
+        return 0 if _replay(world, replay, out) else 1
 
     def started(address: str) -> None:
         say(f"the page is at {address}; Ctrl-C stops")
@@ -303,6 +317,13 @@ def play(
     with _claimed(record):
         run(world, options, host, port, started)
     say("stopped" + (f"; the record is {record}" if record and record.exists() else ""))
+    return 0
+
+
+def _given(ctx: click.Context) -> set[str]:
+    """Return the parameters that stand on the command line."""
+    given = click.core.ParameterSource.COMMANDLINE
+    return {name for name in ctx.params if ctx.get_parameter_source(name) is given}
 
 
 @contextlib.contextmanager
@@ -319,8 +340,8 @@ def _claimed(record: Path | None) -> Iterator[None]:
         yield
 
 
-def _replay(world: WorldModel, file: Path, out: Path) -> None:
-    """Deliver the video of a record, and say how many of its frames are those that were recorded."""
+def _replay(world: WorldModel, file: Path, out: Path) -> bool:
+    """Deliver the video of a record; say how many of its frames are as recorded, and return whether none differs."""
     from chronotope import __version__
     from chronotope.safety.deliver import deliver
     from chronotope.simulate.record import Start, read_record
@@ -352,5 +373,9 @@ def _replay(world: WorldModel, file: Path, out: Path) -> None:
     if missing:
         say(f"note: {missing} frames have no hash in the record, so they were not compared")
     if other:
-        say(f"note: {len(other)} frames differ from the recorded ones, the first is {other[0]}")
+        say(
+            f"{len(other)} frames differ from the recorded ones, the first is {other[0]}: the record was edited, or "
+            "made on another kind of processor"
+        )
     echo(str(out))
+    return not other
