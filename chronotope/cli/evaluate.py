@@ -17,6 +17,7 @@ from chronotope import PROGRAM
 from chronotope.checkpoint import weights_hash
 from chronotope.cli.costs import say_slow_precision
 from chronotope.cli.left_out import scan_and_say
+from chronotope.cli.refusals import refuse_twice
 from chronotope.cli.terminal import is_own_video, progress, refuse_strangers, say
 from chronotope.cli.use import device, say_unsealed
 from chronotope.errors import FileProblem, UsageError, visible
@@ -221,7 +222,10 @@ def _submitted(request: EvaluateRequest, videos: Path, cases: list[Case], about:
         "content": content_of(videos, [case.file for case in cases]),
     }
     with _workers(request) as workers, progress("judging", "videos") as report:
-        return judge_folder(videos, cases, None, report, workers)
+        found = judge_folder(videos, cases, None, report, workers)
+    if content_of(videos, [case.file for case in cases]) != about["content"]:
+        raise FileProblem(f"videos in {videos} were changed while they were judged; run the same command again")
+    return found
 
 
 def _sampled(request: EvaluateRequest, cases: list[Case], about: dict[str, Any], ledger_line: str) -> list[Judged]:
@@ -274,6 +278,7 @@ def measure_autoencoder(model: str, data: Sequence[Path], precision: Precision =
     """PSNR, SSIM and temporal PSNR of every clip of these folders, at native size, and their means; and the ceiling it
     sets.
     """
+    refuse_twice("--data", data)
     autoencoder = load_autoencoder(find_model(model)).to(device())
     say_slow_precision(precision, device())
     used = used_precision(precision, device())
@@ -370,6 +375,9 @@ def compare_reports(first: Path, second: Path) -> list[Comparison]:
     ours, theirs = read_report(first), read_report(second)
     if ours == theirs:
         say(f"note: {first} and {second} are the same report, so nothing differs; name two different ones")
+    programs = [str(report["about"].get("program", "an unnamed program")) for report in (ours, theirs)]
+    if programs[0] != programs[1]:
+        say(f"note: {first} was judged by {programs[0]} and {second} by {programs[1]}, whose checks may differ")
     return compare(ours, theirs)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from chronotope.cli.refusals import refuse_beside
 from chronotope.cli.terminal import (
     FILE,
     JSON,
@@ -26,7 +27,6 @@ from chronotope.processes import MAX_WORKERS
 
 __all__ = ["compare", "evaluate", "export_suite", "layers", "memorisation", "validate_checks"]
 
-COMMANDLINE = click.core.ParameterSource.COMMANDLINE
 # Larger numbers are slips of the keyboard: they would take days or all memory before they fail.
 MAX_TRIES, MAX_TRIAL = 1000, 100_000
 
@@ -192,7 +192,7 @@ def evaluate(
     planned in a ledger before the first one is made, each has one try, and crashes count as failures. Run the same
     command again to continue after an interruption.
     """
-    _refuse_beside_mode(
+    why, known = _MODES[
         "earlier run"
         if sealed is not None and request["videos"] is not None
         else "sealed"
@@ -204,7 +204,8 @@ def evaluate(
         else "videos"
         if request["videos"] is not None
         else "model"
-    )
+    ]
+    refuse_beside(why, *known.split())
     if sealed is not None:
         _evaluate_sealed(sealed, adapters, request["videos"], key, expected, timeout, request["out"], as_json)
         return
@@ -244,18 +245,6 @@ _MODES = {
     ),
     "model": ("--key, --expect and --timeout are those of a sealed kit", _SAMPLED + " videos specs"),
 }
-
-
-def _refuse_beside_mode(mode: str) -> None:
-    """Refuse options of `evaluate` that would have no effect on what it does."""
-    context, (words, known) = click.get_current_context(), _MODES[mode]
-    used = {*known.split()}
-    others = [name for name in context.params if context.get_parameter_source(name) is COMMANDLINE and name not in used]
-    if others:
-        said = {"model": "MODEL", "adapters": "--adapter", "expected": "--expect", "as_json": "--json"}
-        raise click.UsageError(
-            f"{words}; leave out " + ", ".join(said.get(name, f"--{name.replace('_', '-')}") for name in others)
-        )
 
 
 def _evaluate_sealed(
@@ -443,6 +432,10 @@ def export_suite(name: str, prompts: Path, out: Path, model: str, seed: int, dry
     if name in FORMATS:
         raise UsageError(f"{name} is a format of datasets; write it with `chronotope export DATA --format {name}`")
     request = ExportRequest(name, prompts, out, model, seed)
+    if dry_run and validate:
+        raise UsageError("--dry-run and --validate exclude each other; give one of them")
+    if validate and name != "physics-iq":  # whose folder is named after both
+        refuse_beside("--validate only checks a folder", "name", "prompts", "out", "validate")
     if dry_run:
         echo(facts_text(work.plan_suite(request)))
         return 0

@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from chronotope.cli.terminal import FILE, MODEL, Command, Number, echo, option, progress, refuse_replacing, say
+from chronotope.cli.refusals import refuse_beside
+from chronotope.cli.terminal import (
+    FILE,
+    MODEL,
+    Command,
+    Number,
+    echo,
+    option,
+    progress,
+    refuse_replacing,
+    say,
+)
 from chronotope.errors import FileProblem, UsageError
 from chronotope.storage import locked_output
 
@@ -247,9 +258,7 @@ def _devices(workers: int | None) -> tuple[str, ...]:
 @option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="The address to listen at.")
 @option("--port", type=click.IntRange(min=0, max=65535), default=8001, show_default=True, metavar="N", help="0 is any.")
 @ALLOW_HOST
-@click.pass_context
 def play(
-    ctx: click.Context,
     model: str,
     prompt: str,
     image: Path | None,
@@ -286,12 +295,9 @@ def play(
     from chronotope.simulate.listening import allowed_hosts
     from chronotope.simulate.model import StepSettings, WorldModel
 
-    if replay is not None and (others := _given(ctx) - {"model", "replay", "out"}):
-        words = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(others))
-        raise UsageError(
-            f"--replay FILE begins and samples as its record says, and serves no page; give no option of a session or "
-            f"a server with it, got {words}"
-        )
+    if replay is not None:
+        why = "--replay FILE begins and samples as its record says, and serves no page; give no option of these with it"
+        refuse_beside(why, "model", "replay", "out")
     if consent and image is None:
         raise UsageError("--consent is stated of the picture of --image; a player states it of an own picture")
     picture = None
@@ -318,12 +324,6 @@ def play(
         run(world, options, host, port, started)
     say("stopped" + (f"; the record is {record}" if record and record.exists() else ""))
     return 0
-
-
-def _given(ctx: click.Context) -> set[str]:
-    """Return the parameters that stand on the command line."""
-    given = click.core.ParameterSource.COMMANDLINE
-    return {name for name in ctx.params if ctx.get_parameter_source(name) is given}
 
 
 @contextlib.contextmanager

@@ -106,7 +106,7 @@ def test_a_record_becomes_a_video(world: Path, tmp_path: Path, monkeypatch: pyte
     assert "4 frames were compared" in played.stderr
     for more in (("--steps", "4"), ("--history", "0"), ("--port", "8001"), ("--allow-host", "a.example")):
         words = "play", str(world), "--replay", str(record), "--out", "a", *more
-        assert f"give no option of a session or a server with it, got {more[0]}" in refused(*words, status=2)
+        assert f"leave out {more[0]}" in refused(*words, status=2)
     frames = video.read(out).frames
     assert frames.shape == (4, 32, 48, 3)  # 0, 1, 2, and 3 as it was after the way back
     found = verify(out, search=False)

@@ -43,7 +43,8 @@ def _prompts(path: Path, files: Sequence[str]) -> dict[str, str]:
     for where, row in read_rows(path, "prompt of a file"):
         if not isinstance(row.get("file"), str) or not isinstance(row.get("prompt"), str):
             raise FileProblem(f'{where} lacks a text "file" or a text "prompt"')
-        found[row["file"]] = row["prompt"]
+        if found.setdefault(row["file"], row["prompt"]) != row["prompt"]:
+            raise FileProblem(f"{where} gives {row['file']} another prompt than a line before; give each file one")
     if missing := [name for name in files if name not in found]:
         raise FileProblem(f"{path} has no prompt for {len(missing)} of {len(files)} files, first {missing[0]}")
     return found
