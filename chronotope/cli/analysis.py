@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from chronotope.cli.evaluate import refuse_strangers_in, save_report, say_selection
-from chronotope.cli.left_out import scan_and_say
-from chronotope.cli.refusals import refuse_twice
+from chronotope.cli.left_out import refuse_twice, scan_and_say
 from chronotope.cli.terminal import progress, say, visible
 from chronotope.data.clips import find_clips
 from chronotope.errors import FileProblem, UsageError
@@ -16,6 +15,7 @@ from chronotope.evaluate.attribution import attribution, check_comparable, named
 from chronotope.evaluate.memorisation import NamedFrames, gather_all, memorisation, signatures_of
 from chronotope.evaluate.report import read_report
 from chronotope.media import video
+from chronotope.sealed import unsealed
 from chronotope.storage import locked
 from chronotope.worlds.taxonomy import FAILURES
 
@@ -62,6 +62,8 @@ def measure_memorisation(
     if has_report:
         report = read_report(folder)
         say_selection(folder)
+        for sentence in unsealed(folder / "report.json"):
+            say(f"note: {sentence}")
         refuse_strangers_in(folder)
         measured = videos or folder_of_videos(report, folder)
         if not measured.is_dir():
@@ -117,13 +119,14 @@ def _add(folder: Path, name: str, found: dict[str, Any], videos: Path | None) ->
     """Add a section to report.json and write the page again."""
     with locked(folder):
         report = {**read_report(folder), name: found}
+        sealed = not unsealed(folder / "report.json")  # one that may have been edited gets no seal of ours
         if videos is None:
             try:
                 videos = folder_of_videos(report, folder)
             except FileProblem as problem:
                 say(f"note: the page shows no videos: {problem}")
                 videos = folder
-        save_report(report, videos, folder)
+        save_report(report, videos, folder, sealed)
 
 
 # Text

@@ -16,8 +16,7 @@ import torch
 from chronotope import PROGRAM
 from chronotope.checkpoint import weights_hash
 from chronotope.cli.costs import say_slow_precision
-from chronotope.cli.left_out import scan_and_say
-from chronotope.cli.refusals import refuse_twice
+from chronotope.cli.left_out import refuse_twice, scan_and_say
 from chronotope.cli.terminal import is_own_video, progress, refuse_strangers, say
 from chronotope.cli.use import device, say_unsealed
 from chronotope.errors import FileProblem, UsageError, visible
@@ -182,9 +181,9 @@ def refuse_strangers_in(out: Path) -> None:
         refuse_strangers(path, made_here, "move it away, or write the report into another folder")
 
 
-def save_report(report: dict[str, Any], videos: Path, out: Path) -> None:
+def save_report(report: dict[str, Any], videos: Path, out: Path, sealed: bool = True) -> None:
     """Write report.json and the page that shows its videos; say which files the page leaves out."""
-    write_report(report, out)
+    write_report(report, out, sealed)
     outside = write_page(report, videos, out / "index.html")
     if outside:
         count = f"{len(outside)} video{'' if len(outside) == 1 else 's'}"
@@ -280,6 +279,7 @@ def measure_autoencoder(model: str, data: Sequence[Path], precision: Precision =
     """
     refuse_twice("--data", data)
     autoencoder = load_autoencoder(find_model(model)).to(device())
+    say_unsealed(find_model(model))
     say_slow_precision(precision, device())
     used = used_precision(precision, device())
     autoencoder = rounded(autoencoder, used)

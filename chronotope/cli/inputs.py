@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chronotope.cli.refusals import refuse_twice
+from chronotope.cli.left_out import refuse_twice
 from chronotope.cli.terminal import refuse_overwriting, refuse_replacing, say
 from chronotope.errors import FileProblem, UsageError
 from chronotope.generate import files

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from chronotope.cli.refusals import refuse_beside
+from chronotope.cli.left_out import refuse_beside
 from chronotope.cli.terminal import (
     FILE,
     JSON,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from chronotope.cli.refusals import refuse_beside
+from chronotope.cli.left_out import refuse_beside
 from chronotope.cli.terminal import (
     FILE,
     MODEL,
@@ -23,6 +23,7 @@ from chronotope.cli.terminal import (
     say,
 )
 from chronotope.errors import FileProblem, UsageError
+from chronotope.sealed import unsealed
 from chronotope.storage import locked_output
 
 if TYPE_CHECKING:
@@ -164,6 +165,9 @@ def serve(
     service = Service(folder, model, devices, limits, threads, show, policy, batch)
 
     def started(address: str) -> None:
+        folders = (service.facts.folder / part / "model.json" for part in ("dit", "autoencoder"))
+        for sentence in unsealed(*folders):
+            say(f"note: {sentence}")
         if service.kept:
             say(
                 f"note: {len(service.kept)} finished files in {folder / 'outputs'} are of no job, such as "
@@ -190,15 +194,20 @@ def _is_loopback(host: str) -> bool:
 
 def _read_tokens(path: Path) -> tuple[str, ...]:
     try:
-        tokens = path.read_text(encoding="utf-8").split()
+        lines = [line.split() for line in path.read_text(encoding="utf-8-sig").splitlines()]
         if path.stat().st_mode & 0o077:
             say(f"warning: other users of this machine may read {path}; close it with chmod 600 {path}")
     except (OSError, UnicodeDecodeError) as problem:
         raise FileProblem(
             f"{path} cannot be read: {getattr(problem, 'strerror', None) or 'it is no text'}"
         ) from problem
-    if not tokens or min(map(len, tokens)) < MIN_TOKEN:
-        raise UsageError(f"{path} must hold tokens of at least {MIN_TOKEN} characters, one a line")
+    tokens = [token for words in lines for token in words]
+    if not tokens or min(map(len, tokens)) < MIN_TOKEN or max(map(len, lines)) > 1:
+        raise UsageError(f"{path} must hold tokens of at least {MIN_TOKEN} characters, one a line, and nothing else")
+    if strange := [number for number, words in enumerate(lines, start=1) if words and not words[0].isascii()]:
+        raise UsageError(f"line {strange[0]} of {path} holds other characters than ASCII, which no client can send")
+    if len(set(tokens)) < len(tokens):
+        raise UsageError(f"{path} holds a token twice, and each has its own videos; make another one")
     return tuple(tokens)
 
 
@@ -292,6 +301,8 @@ def play(
         from chronotope.simulate.server import PlayOptions, run
     except ModuleNotFoundError as problem:
         raise UsageError(f"playing needs {problem.name}: pip install 'chronotope[play]'") from problem
+    from chronotope.cli.use import say_unsealed
+    from chronotope.generate.stored.folders import find_model
     from chronotope.simulate.listening import allowed_hosts
     from chronotope.simulate.model import StepSettings, WorldModel
 
@@ -306,6 +317,7 @@ def play(
 
         picture = read_image(image)
     world = WorldModel.load(model, StepSettings(steps, guidance, history))
+    say_unsealed(find_model(model))
     if picture is not None and picture.shape[0] * world.size[1] != picture.shape[1] * world.size[0]:
         height, width = world.size
         say(

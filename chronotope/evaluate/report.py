@@ -21,6 +21,7 @@ from chronotope.evaluate.judge import Judged
 from chronotope.evaluate.schema import SCHEMA, shown
 from chronotope.metrics.statistics import Rate, clustered, holm, mcnemar, sign_flip, survival
 from chronotope.sealed import check_seal, write_sealed
+from chronotope.storage import write_json
 from chronotope.worlds.case import LENGTHS
 from chronotope.worlds.catalogue import find_world
 from chronotope.worlds.check import DRIFT_CHECK
@@ -269,10 +270,13 @@ def _drift(rows: Sequence[tuple[Hashable, Mapping[str, float]]], name: str, spre
     }
 
 
-def write_report(report: dict[str, Any], folder: Path) -> None:
-    """report.json in the folder, whole or not at all, with its seal."""
+def write_report(report: dict[str, Any], folder: Path, sealed: bool = True) -> None:
+    """report.json in the folder, whole or not at all, with its seal, unless it extends a report that had none."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_sealed(folder / "report.json", report)
+    if sealed:
+        write_sealed(folder / "report.json", report)
+    else:
+        write_json(folder / "report.json", report)
 
 
 def read_report(path: Path) -> dict[str, Any]:
@@ -329,7 +333,7 @@ def _wrong_counts(report: Mapping[str, Any]) -> Iterator[str]:
         if (said := rates[place]) and (said["right"], said["of"]) != (right, of):
             yield f"summary.{place} is {said['right']} of {said['of']}, by its cases {right} of {of}"
     for place, rate in rates.items():
-        if rate["right"] > rate["of"] or rate["share"] != as_row(Rate(rate["right"], rate["of"]))["share"]:
+        if rate["of"] and (rate["right"] > rate["of"] or rate["share"] != round(rate["right"] / rate["of"], 4)):
             yield f"summary.{place} has the share {rate['share']:g} of {rate['right']} of {rate['of']}"
 
 

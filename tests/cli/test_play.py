@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -118,6 +119,19 @@ def test_a_record_becomes_a_video(world: Path, tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("CHRONOTOPE_KEYS", str(record))
     words = "play", str(world), "--replay", str(record), "--out", str(tmp_path / "none.mp4")
     assert "credentials failed" in refused(*words, status=1) and not list(tmp_path.glob("none*"))
+
+
+def test_a_model_that_was_edited_is_named(world: Path, tmp_path: Path) -> None:
+    """A description without a seal may have been edited; whoever plays its model, or measures it, is told."""
+    copy = tmp_path / "copy"
+    shutil.copytree(world, copy)
+    about = json.loads((copy / "dit/model.json").read_text())
+    del about["checksum"]
+    (copy / "dit/model.json").write_text(json.dumps(about))
+    record = tmp_path / "session.jsonl"
+    Session(WorldModel.load(copy), Start(2, "", PICTURE), lambda line: append_jsonl(record, dict(line)))
+    played = run("play", str(copy), "--replay", str(record), "--out", str(tmp_path / "a.mp4"))
+    assert f"{copy}/dit/model.json has no seal" in played.stderr, played.output
 
 
 @pytest.mark.e2e

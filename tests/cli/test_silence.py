@@ -133,6 +133,10 @@ def test_a_report_that_was_edited_is_not_believed() -> None:
     del report["seal"]
     Path("two/report.json").write_text(json.dumps(report))
     assert "two/report.json has no seal" in run("compare", "one", "two").stderr
+    words = ("memorisation", "two", "--folder", "theirs", "--data", "small:2:1", "--baseline", "small:2:2:heldout")
+    assert "two/report.json has no seal" in run(*words).stderr
+    report = json.loads(Path("two/report.json").read_text())
+    assert "memorisation" in report and "seal" not in report  # what may have been edited gets no seal of ours
     assert "unsealed" in answer("info", "two") and "unsealed" not in answer("info", "one")
     report["about"]["program"] = "chronotope 0.0.1"
     report["cases"][0]["success"] = False

@@ -220,6 +220,10 @@ def test_wrong_answers_are_refused(folders: Path, tmp_path: Path) -> None:
     text = (folders / "study/key.json").read_text()
     (tmp_path / "key.json").write_text(text.replace('"left": "a"', '"left": "b"', 1))
     assert "was edited" in refused("prefer", "--out", tmp_path, "--read", tmp_path / "x.json", status=1)
+    found = json.loads(text)
+    del found["seal"]
+    (tmp_path / "key.json").write_text(json.dumps(found))
+    assert "has no seal" in run("prefer", "--out", tmp_path, "--read", tmp_path / "x.json").stderr
 
 
 def test_answers_are_of_one_page(folders: Path, tmp_path: Path) -> None:

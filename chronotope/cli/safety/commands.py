@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from chronotope.cli.refusals import refuse_beside
+from chronotope.cli.left_out import refuse_beside
 from chronotope.cli.terminal import FILE, JSON, MODEL, SEED, Command, echo, facts_text, option, visible
 
 __all__ = ["disclose", "prefer", "red_team", "seal", "verify"]

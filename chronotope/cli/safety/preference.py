@@ -14,6 +14,7 @@ from chronotope.errors import FileProblem, UsageError
 from chronotope.evaluate.documents import read_rows
 from chronotope.evaluate.preference.answers import CHANCE, Preference, Rater, binomial_tail, read_answers, summarise
 from chronotope.evaluate.preference.study import read_key, shared_files, write_study
+from chronotope.sealed import unsealed
 
 __all__ = ["make_study", "read_study", "study_text"]
 
@@ -53,6 +54,8 @@ def _prompts(path: Path, files: Sequence[str]) -> dict[str, str]:
 def read_study(folder: Path, answers: Sequence[Path]) -> dict[str, Any]:
     """Return what the raters of a study prefer; those who may have answered at random are named and left out."""
     study = read_key(folder)
+    for sentence in unsealed(folder / "key.json"):
+        say(f"note: {sentence}")
     raters = read_answers(study, answers)
     kept = [rater for rater in raters if not rater.random]
     found, agreements = summarise(kept)
