@@ -32,11 +32,11 @@ def scan_and_say(folder: Path, captions: bool = False) -> Folder:
 
 def refuse_beside(why: str, *used: str) -> None:
     """Refuse the parameters of this command line that are not `used`: they would have no effect; `why` says so."""
-    ctx, given = click.get_current_context(), click.core.ParameterSource.COMMANDLINE
+    ctx, typed = click.get_current_context(), click.core.ParameterSource.COMMANDLINE
     others = [
         param.opts[0] if isinstance(param, click.Option) else param.make_metavar(ctx).strip("[]")
         for param in ctx.command.params
-        if param.name not in used and ctx.get_parameter_source(str(param.name)) is given
+        if param.name not in used and ctx.get_parameter_source(str(param.name)) is typed
     ]
     if others:
         raise click.UsageError(f"{why}; leave out {', '.join(others)}", ctx)
