@@ -32,7 +32,6 @@ def attribute(
     model = model.parent if model.name == "report.json" and model.is_file() else model
     if not model.is_dir():
         raise UsageError(f"{model} is no folder of a report, so the result cannot be added to it; give its folder")
-    refuse_twice("the command", list(map(str, (model, autoencoder, truth, *switched))))
     first, decoded, true, *others = (read_report(path) for path in (model, autoencoder, truth, *switched))
     refuse_strangers_in(model)
     check_comparable(first, decoded, true, others)
