@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 
 from chronotope.errors import ChronotopeError, FileProblem
 
-__all__ = ["MAX_WORKERS", "Message", "die_with_parent", "prepared_ahead", "run_jobs", "watch_parent"]
+__all__ = ["MAX_WORKERS", "Message", "die_with_parent", "prepared_ahead", "run_jobs", "uptime", "watch_parent"]
 
 MAX_WORKERS = 256  # processes that one command starts; a larger number is a slip of the keyboard
 
@@ -222,3 +222,8 @@ def _work(job: Job, connection: Connection, parent: int) -> None:
                 return
             except Exception as problem:
                 connection.send(_sendable(problem))
+
+
+def uptime() -> float:
+    """Return seconds that pass alike whatever the clock is set to, those of a machine that sleeps included."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))

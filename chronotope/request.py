@@ -260,6 +260,10 @@ class Request:
         as_text("typed", self.typed)
         if len(as_text("consent", self.consent)) > MAX_CONSENT:
             raise UsageError(f"consent is a statement of at most {MAX_CONSENT} characters, got {len(self.consent)}")
+        if self.consent and not self.consent.strip():
+            raise UsageError("consent is a statement in words, got blanks; leave it out, or say what was agreed to")
+        if self.consent and self.inputs.video is None and not self.inputs.images:
+            raise UsageError("consent is stated of given pictures and clips, and none is given; leave it out")
         _set(self, "draft", as_flag("draft", self.draft))
 
     def _check_range(self, name: str, limits: tuple[Number, Number], expected: str) -> None:

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from chronotope.cli.evaluate import refuse_strangers_in, save_report, say_selection
-from chronotope.cli.left_out import scan_and_say
+from chronotope.cli.left_out import refuse_twice, scan_and_say
 from chronotope.cli.terminal import progress, say, visible
 from chronotope.data.clips import find_clips
-from chronotope.errors import FileProblem
+from chronotope.errors import FileProblem, UsageError
 from chronotope.evaluate.attribution import attribution, check_comparable, named
 from chronotope.evaluate.memorisation import NamedFrames, gather_all, memorisation, signatures_of
 from chronotope.evaluate.report import read_report
 from chronotope.media import video
+from chronotope.sealed import unsealed
 from chronotope.storage import locked
 from chronotope.worlds.taxonomy import FAILURES
 
@@ -24,10 +25,13 @@ __all__ = ["attribute", "attribution_text", "folder_of_videos", "measure_memoris
 def attribute(
     model: Path, autoencoder: Path, truth: Path, switched: Sequence[Path], videos: Path | None = None
 ) -> dict[str, Any]:
-    """Compare the reports of the layers; add the result to the first report if that is a folder.
+    """Compare the reports of the layers; add the result to the first report, given as its folder or its report.json.
 
     `videos` is the folder of the videos of that report, where it does not lie below the report.
     """
+    model = model.parent if model.name == "report.json" and model.is_file() else model
+    if not model.is_dir():
+        raise UsageError(f"{model} is no folder of a report, so the result cannot be added to it; give its folder")
     first, decoded, true, *others = (read_report(path) for path in (model, autoencoder, truth, *switched))
     refuse_strangers_in(model)
     check_comparable(first, decoded, true, others)
@@ -49,10 +53,16 @@ def measure_memorisation(
     that it judged are measured and no others, after `refuse_others` has compared them with it.
     """
     has_report = (folder / "report.json").is_file()
+    if videos is not None and not has_report:
+        raise UsageError(f"--folder says where the videos of a report lie, and {folder} holds no report; leave it out")
+    for option, sources in (("--data", data), ("--baseline", baseline)):
+        refuse_twice(option, sources)
     measured = folder
     if has_report:
         report = read_report(folder)
         say_selection(folder)
+        for sentence in unsealed(folder / "report.json"):
+            say(f"note: {sentence}")
         refuse_strangers_in(folder)
         measured = videos or folder_of_videos(report, folder)
         if not measured.is_dir():
@@ -106,17 +116,16 @@ def _with_progress(clips: Iterable[NamedFrames], what: str) -> Iterator[NamedFra
 
 def _add(folder: Path, name: str, found: dict[str, Any], videos: Path | None) -> None:
     """Add a section to report.json and write the page again."""
-    if not folder.is_dir():
-        return
     with locked(folder):
         report = {**read_report(folder), name: found}
+        sealed = not unsealed(folder / "report.json")  # one that may have been edited gets no seal of ours
         if videos is None:
             try:
                 videos = folder_of_videos(report, folder)
             except FileProblem as problem:
                 say(f"note: the page shows no videos: {problem}")
                 videos = folder
-        save_report(report, videos, folder)
+        save_report(report, videos, folder, sealed)
 
 
 # Text

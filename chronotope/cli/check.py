@@ -54,9 +54,11 @@ def check(path: Path, as_json: bool) -> int:
 
 
 def say_problems_of_report(path: Path) -> None:
-    """Say, before its numbers are used, that something is wrong with a report whose ledger lies beside it."""
-    folder = path if path.is_dir() else path.parent
-    if not (folder / "ledger.jsonl").is_file():
+    """Say, before its numbers are used, what is wrong with a report, and that it has no seal."""
+    folder, file = (path, path / "report.json") if path.is_dir() else (path.parent, path)
+    for sentence in unsealed(file):
+        say(f"note: {sentence}")
+    if file.name != "report.json":
         return
     serious = [finding for finding in _audit_report(folder) if finding.serious]
     if serious:

@@ -15,7 +15,7 @@ import torch
 
 from chronotope import PROGRAM
 from chronotope.cli.costs import say_slow_precision
-from chronotope.cli.left_out import scan_and_say
+from chronotope.cli.left_out import refuse_twice, scan_and_say
 from chronotope.cli.terminal import is_own_video, progress, refuse_strangers, say
 from chronotope.cli.use import device, say_unsealed
 from chronotope.errors import FileProblem, UsageError, visible
@@ -180,9 +180,9 @@ def refuse_strangers_in(out: Path) -> None:
         refuse_strangers(path, made_here, "move it away, or write the report into another folder")
 
 
-def save_report(report: dict[str, Any], videos: Path, out: Path) -> None:
+def save_report(report: dict[str, Any], videos: Path, out: Path, sealed: bool = True) -> None:
     """Write report.json and the page that shows its videos; say which files the page leaves out."""
-    write_report(report, out)
+    write_report(report, out, sealed)
     outside = write_page(report, videos, out / "index.html")
     if outside:
         count = f"{len(outside)} video{'' if len(outside) == 1 else 's'}"
@@ -220,7 +220,10 @@ def _submitted(request: EvaluateRequest, videos: Path, cases: list[Case], about:
         "content": content_of(videos, [case.file for case in cases]),
     }
     with _workers(request) as workers, progress("judging", "videos") as report:
-        return judge_folder(videos, cases, None, report, workers)
+        found = judge_folder(videos, cases, None, report, workers)
+    if content_of(videos, [case.file for case in cases]) != about["content"]:
+        raise FileProblem(f"videos in {videos} were changed while they were judged; run the same command again")
+    return found
 
 
 def _sampled(request: EvaluateRequest, cases: list[Case], about: dict[str, Any], ledger_line: str) -> list[Judged]:
@@ -271,7 +274,9 @@ def measure_autoencoder(model: str, data: Sequence[Path], precision: Precision =
     """PSNR, SSIM and temporal PSNR of every clip of these folders, at native size, and their means; and the ceiling it
     sets.
     """
+    refuse_twice("--data", data)
     autoencoder = load_autoencoder(find_model(model)).to(device())
+    say_unsealed(find_model(model))
     say_slow_precision(precision, device())
     used = used_precision(precision, device())
     autoencoder = rounded(autoencoder, used)
@@ -367,6 +372,9 @@ def compare_reports(first: Path, second: Path) -> list[Comparison]:
     ours, theirs = read_report(first), read_report(second)
     if ours == theirs:
         say(f"note: {first} and {second} are the same report, so nothing differs; name two different ones")
+    programs = [str(report["about"].get("program", "an unnamed program")) for report in (ours, theirs)]
+    if programs[0] != programs[1]:
+        say(f"note: {first} was judged by {programs[0]} and {second} by {programs[1]}, whose checks may differ")
     return compare(ours, theirs)
 
 

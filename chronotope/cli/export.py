@@ -6,13 +6,13 @@ from typing import Any
 
 from chronotope.cli.inputs import read_image
 from chronotope.cli.terminal import progress, say
-from chronotope.cli.use import device
+from chronotope.cli.use import device, say_unsealed
 from chronotope.evaluate.exports.export import check_before, export, num_frames
 from chronotope.evaluate.exports.layouts import find_format, plan
-from chronotope.evaluate.exports.manifest import MANIFEST
+from chronotope.evaluate.exports.manifest import MANIFEST, read_manifest
 from chronotope.evaluate.exports.requests import ExportRequest, VideoMaker, VideoRequest
 from chronotope.evaluate.exports.validation import validate
-from chronotope.generate.pipeline import Generation, Generator
+from chronotope.generate.pipeline import Generation, Generator, find_model
 from chronotope.storage import locked
 
 __all__ = ["check_suite", "export_suite", "plan_suite"]
@@ -53,6 +53,12 @@ def export_suite(request: ExportRequest) -> list[str]:
 def check_suite(request: ExportRequest) -> list[str]:
     """Check what is there; return the defects."""
     defects = validate(request)
+    rows = read_manifest(request.out) or {}
+    if cut := [file for file, row in rows.items() if "told" in row]:
+        say(
+            f"note: {len(cut)} of {len(rows)} prompts are longer than the model reads, so that their last words were "
+            f"left out, first of {cut[0]}; {MANIFEST} has what was told"
+        )
     if not (request.out / MANIFEST).is_file():
         say(f"note: {request.out} has no {MANIFEST}: the seeds and weights of its videos are unknown")
     say(f"{request.out}: {len(defects) or 'no'} {'defect' if len(defects) == 1 else 'defects'}")
@@ -61,6 +67,7 @@ def check_suite(request: ExportRequest) -> list[str]:
 
 def _maker(model: str) -> VideoMaker:
     generator = Generator.load(model).to(device())
+    say_unsealed(find_model(model))
 
     def make(request: VideoRequest) -> Generation:
         prompt = [(seconds, _shortened(generator, text)) for seconds, text in request.prompt]

@@ -31,6 +31,7 @@ from chronotope.geometry import Geometry
 from chronotope.jsonl import read_jsonl
 from chronotope.media import video
 from chronotope.safety.disclosure import layers_of
+from chronotope.sealed import unsealed
 from chronotope.storage import PARTS, STUDENT, read_json
 from chronotope.worlds.language import gerund
 
@@ -151,12 +152,14 @@ def _media(path: Path) -> dict[str, Any]:
 def _report(folder: Path) -> dict[str, Any]:
     """Describe what a report is about, and its first number."""
     report = read_report(folder)
+    problems = {"unsealed": notes} if (notes := unsealed(folder / "report.json")) else {}
     about, success = report["about"], report["summary"]["success"]
     names = ("model", "adapters", "suite", "layer", "videos", "weights", "program")
     subject = {name: about[name] for name in names if name in about}
     low, high = success["interval_over_specs"]
     rate = f"{success['share']:.1%} [{low:.1%}, {high:.1%}] of {success['of']}"
-    return {"kind": "report", "path": str(folder), **subject, "success": rate, "page": str(folder / "index.html")}
+    page = str(folder / "index.html")
+    return {"kind": "report", "path": str(folder), **subject, "success": rate, **problems, "page": page}
 
 
 # Datasets

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from chronotope.cli.left_out import refuse_twice
 from chronotope.cli.terminal import refuse_overwriting, refuse_replacing, say
-from chronotope.errors import UsageError
+from chronotope.errors import FileProblem, UsageError
 from chronotope.generate import files
 from chronotope.generate.files import FileRequest
 from chronotope.geometry import Geometry
@@ -98,6 +99,10 @@ class Options(Choices):
             raise UsageError("--policy and --no-policy exclude each other; give one of them")
         if self.compare and self.no_compare:
             raise UsageError("--compare and --no-compare exclude each other; give one of them")
+        refuse_twice("--compare", self.compare)
+        for folder in self.compare:
+            if not folder.is_dir():
+                raise FileProblem(f"--compare {folder}: there is no such folder")
         self._check_task()
         self._check_companions()
         if (self.files or self.loop) and (self.to_picture or self.seconds == 0):

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from chronotope.cli.left_out import refuse_beside
 from chronotope.cli.terminal import (
     FILE,
     JSON,
@@ -26,7 +27,6 @@ from chronotope.processes import MAX_WORKERS
 
 __all__ = ["compare", "evaluate", "export_suite", "layers", "memorisation", "validate_checks"]
 
-COMMANDLINE = click.core.ParameterSource.COMMANDLINE
 # Larger numbers are slips of the keyboard: they would take days or all memory before they fail.
 MAX_TRIES, MAX_TRIAL = 1000, 100_000
 
@@ -192,12 +192,23 @@ def evaluate(
     planned in a ledger before the first one is made, each has one try, and crashes count as failures. Run the same
     command again to continue after an interruption.
     """
+    why, known = _MODES[
+        "earlier run"
+        if sealed is not None and request["videos"] is not None
+        else "sealed"
+        if sealed is not None
+        else "reconstruction"
+        if reconstruction is not None or data
+        else "plan"
+        if plan is not None
+        else "videos"
+        if request["videos"] is not None
+        else "model"
+    ]
+    refuse_beside(why, *known.split())
     if sealed is not None:
-        _refuse_beside_sealed()
         _evaluate_sealed(sealed, adapters, request["videos"], key, expected, timeout, request["out"], as_json)
         return
-    if key is not None or expected:
-        raise click.UsageError("--key and --expect are those of a sealed kit; give it with --sealed, or leave them out")
     from chronotope.cli import evaluate as work
     from chronotope.cli.inputs import weights_of_adapters
 
@@ -206,15 +217,7 @@ def evaluate(
             "--reconstruction and --data need each other: a model, and folders of clips to encode and decode"
         )
     if reconstruction is not None:
-        context = click.get_current_context()
-        precision = request.pop("precision")
-        options = (*request, "model", "adapters", "plan")
-        others = [name for name in options if context.get_parameter_source(name) is COMMANDLINE]
-        if others:
-            said = {"model": "MODEL", "adapters": "--adapter"}
-            words = ", ".join(said.get(name, f"--{name.replace('_', '-')}") for name in others)
-            raise click.UsageError(f"--reconstruction goes with --data and --precision alone; leave out {words}")
-        found = work.measure_autoencoder(reconstruction, data, precision)
+        found = work.measure_autoencoder(reconstruction, data, request["precision"])
         echo(json.dumps(found, indent=1) if as_json else work.reconstruction_text(found))
         return
     asked = work.EvaluateRequest(model, adapters=weights_of_adapters(adapters), **request)
@@ -226,14 +229,22 @@ def evaluate(
     echo(json.dumps(report["summary"], indent=1) if as_json else work.report_text(report, asked.out))
 
 
-def _refuse_beside_sealed() -> None:
-    """Refuse options of `evaluate` that say nothing about a sealed kit."""
-    context = click.get_current_context()
-    used = {"sealed", "adapters", "videos", "key", "expected", "timeout", "out", "as_json"}
-    others = [name for name in context.params if context.get_parameter_source(name) is COMMANDLINE and name not in used]
-    if others:
-        words = ", ".join("MODEL" if name == "model" else f"--{name.replace('_', '-')}" for name in others)
-        raise click.UsageError(f"--sealed goes with --adapter or --videos; leave out {words}")
+# What `evaluate` does, by the option that chooses it: how that is said, and all options that have an effect then.
+_SAMPLED = "model adapters suite layer first steps guidance solver best_of precision workers out as_json"
+_MODES = {
+    "earlier run": ("--sealed with --videos checks an earlier run", "sealed adapters videos key expected out as_json"),
+    "sealed": ("--sealed goes with --adapter or --videos", "sealed adapters key expected timeout out as_json"),
+    "reconstruction": (
+        "--reconstruction goes with --data and --precision alone",
+        "reconstruction data precision as_json",
+    ),
+    "plan": ("--plan only writes a plan of --suite, or of the beginning of it (--first)", "plan suite first"),
+    "videos": (
+        "--videos are there already, and --specs is their plan",
+        "videos specs model layer adapters precision steps guidance solver best_of first workers out as_json",
+    ),
+    "model": ("--key, --expect and --timeout are those of a sealed kit", _SAMPLED + " videos specs"),
+}
 
 
 def _evaluate_sealed(
@@ -421,6 +432,10 @@ def export_suite(name: str, prompts: Path, out: Path, model: str, seed: int, dry
     if name in FORMATS:
         raise UsageError(f"{name} is a format of datasets; write it with `chronotope export DATA --format {name}`")
     request = ExportRequest(name, prompts, out, model, seed)
+    if dry_run and validate:
+        raise UsageError("--dry-run and --validate exclude each other; give one of them")
+    if validate and name != "physics-iq":  # whose folder is named after both
+        refuse_beside("--validate only checks a folder", "name", "prompts", "out", "validate")
     if dry_run:
         echo(facts_text(work.plan_suite(request)))
         return 0

@@ -10,8 +10,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from chronotope.cli.terminal import FILE, MODEL, Command, Number, echo, option, progress, refuse_replacing, say
+from chronotope.cli.left_out import refuse_beside
+from chronotope.cli.terminal import (
+    FILE,
+    MODEL,
+    Command,
+    Number,
+    echo,
+    option,
+    progress,
+    refuse_replacing,
+    say,
+)
 from chronotope.errors import FileProblem, UsageError
+from chronotope.sealed import unsealed
 from chronotope.storage import locked_output
 
 if TYPE_CHECKING:
@@ -153,6 +165,9 @@ def serve(
     service = Service(folder, model, devices, limits, threads, show, policy, batch)
 
     def started(address: str) -> None:
+        folders = (service.facts.folder / part / "model.json" for part in ("dit", "autoencoder"))
+        for sentence in unsealed(*folders):
+            say(f"note: {sentence}")
         if service.kept:
             say(
                 f"note: {len(service.kept)} finished files in {folder / 'outputs'} are of no job, such as "
@@ -179,15 +194,20 @@ def _is_loopback(host: str) -> bool:
 
 def _read_tokens(path: Path) -> tuple[str, ...]:
     try:
-        tokens = path.read_text(encoding="utf-8").split()
+        lines = [line.split() for line in path.read_text(encoding="utf-8-sig").splitlines()]
         if path.stat().st_mode & 0o077:
             say(f"warning: other users of this machine may read {path}; close it with chmod 600 {path}")
     except (OSError, UnicodeDecodeError) as problem:
         raise FileProblem(
             f"{path} cannot be read: {getattr(problem, 'strerror', None) or 'it is no text'}"
         ) from problem
-    if not tokens or min(map(len, tokens)) < MIN_TOKEN:
-        raise UsageError(f"{path} must hold tokens of at least {MIN_TOKEN} characters, one a line")
+    tokens = [token for words in lines for token in words]
+    if not tokens or min(map(len, tokens)) < MIN_TOKEN or max(map(len, lines)) > 1:
+        raise UsageError(f"{path} must hold tokens of at least {MIN_TOKEN} characters, one a line, and nothing else")
+    if strange := [number for number, words in enumerate(lines, start=1) if words and not words[0].isascii()]:
+        raise UsageError(f"line {strange[0]} of {path} holds other characters than ASCII, which no client can send")
+    if len(set(tokens)) < len(tokens):
+        raise UsageError(f"{path} holds a token twice, and each has its own videos; make another one")
     return tuple(tokens)
 
 
@@ -261,13 +281,14 @@ def play(
     host: str,
     port: int,
     allow_host: tuple[str, ...],
-) -> None:
+) -> int:
     """Play a world that was learned with actions: keys in, frames out.
 
     MODEL is the folder of a run that was trained on clips with actions, or the name of a world inside the package
     (default: small-crafter). The page is at the address that is printed.
     Several players can use it at once, each with a session of their own. The server knows no tokens, so it listens on
-    this machine alone; --allow-host admits the name of a proxy that asks who comes.
+    this machine alone; --allow-host admits the name of a proxy that asks who comes. The exit status of --replay is 1
+    where frames differ from the recorded ones.
     """
     if not _is_loopback(host):
         raise UsageError(
@@ -280,20 +301,31 @@ def play(
         from chronotope.simulate.server import PlayOptions, run
     except ModuleNotFoundError as problem:
         raise UsageError(f"playing needs {problem.name}: pip install 'chronotope[play]'") from problem
+    from chronotope.cli.use import say_unsealed
+    from chronotope.generate.stored.folders import find_model
     from chronotope.simulate.listening import allowed_hosts
     from chronotope.simulate.model import StepSettings, WorldModel
 
-    if replay is not None and (prompt or image or consent or record or steps or guidance is not None or history):
-        raise UsageError("--replay FILE begins and samples as its record says; give no option of a session with it")
+    if replay is not None:
+        why = "--replay FILE begins and samples as its record says, and serves no page; give no option of these with it"
+        refuse_beside(why, "model", "replay", "out")
+    if consent and image is None:
+        raise UsageError("--consent is stated of the picture of --image; a player states it of an own picture")
     picture = None
     if image is not None:
-        from chronotope.media import video
+        from chronotope.cli.inputs import read_image
 
-        picture = video.read(image).frames[0]
+        picture = read_image(image)
     world = WorldModel.load(model, StepSettings(steps, guidance, history))
+    say_unsealed(find_model(model))
+    if picture is not None and picture.shape[0] * world.size[1] != picture.shape[1] * world.size[0]:
+        height, width = world.size
+        say(
+            f"note: {image} has another shape than the {width}x{height} of the model, and is stretched to it; cut it "
+            "first to keep its shape"
+        )
     if replay is not None and out is not None:
-        _replay(world, replay, out)
-        return
+        return 0 if _replay(world, replay, out) else 1
 
     def started(address: str) -> None:
         say(f"the page is at {address}; Ctrl-C stops")
@@ -303,6 +335,7 @@ def play(
     with _claimed(record):
         run(world, options, host, port, started)
     say("stopped" + (f"; the record is {record}" if record and record.exists() else ""))
+    return 0
 
 
 @contextlib.contextmanager
@@ -319,8 +352,8 @@ def _claimed(record: Path | None) -> Iterator[None]:
         yield
 
 
-def _replay(world: WorldModel, file: Path, out: Path) -> None:
-    """Deliver the video of a record, and say how many of its frames are those that were recorded."""
+def _replay(world: WorldModel, file: Path, out: Path) -> bool:
+    """Deliver the video of a record; say how many of its frames are as recorded, and return whether none differs."""
     from chronotope import __version__
     from chronotope.safety.deliver import deliver
     from chronotope.simulate.record import Start, read_record
@@ -352,5 +385,9 @@ def _replay(world: WorldModel, file: Path, out: Path) -> None:
     if missing:
         say(f"note: {missing} frames have no hash in the record, so they were not compared")
     if other:
-        say(f"note: {len(other)} frames differ from the recorded ones, the first is {other[0]}")
+        say(
+            f"{len(other)} frames differ from the recorded ones, the first is {other[0]}: the record was edited, or "
+            "made on another kind of processor"
+        )
     echo(str(out))
+    return not other

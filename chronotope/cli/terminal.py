@@ -12,6 +12,7 @@ import json
 import math
 import re
 import sys
+import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -267,12 +268,13 @@ class Commands(click.Group):
         formatter.write_usage(ctx.command_path, "COMMAND [options]", prefix="usage: ")
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        width = max(map(len, self.commands)) + 2
+        width = max(map(len, self.commands)) + 6
         for title, names in (self.stages or {"commands": list(self.commands)}).items():
-            lines = (
-                f"    {name:{width}}{self.commands[name].get_short_help_str(limit=90).rstrip('.')}\n" for name in names
-            )
-            formatter.write(f"\n  {title}\n" + "".join(lines))
+            formatter.write(f"\n  {title}\n")
+            for name in names:
+                sentence = self.commands[name].get_short_help_str(limit=MAX_SENTENCE).rstrip(".")
+                lines = textwrap.wrap(sentence, formatter.width - width)
+                formatter.write(f"    {name:{width - 4}}" + f"\n{'':{width}}".join(lines) + "\n")
         _section(formatter, "options", list(_records(self, ctx).values()))
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -21,6 +21,7 @@ from chronotope.evaluate.judge import Judged
 from chronotope.evaluate.schema import SCHEMA, shown
 from chronotope.metrics.statistics import Rate, clustered, holm, mcnemar, sign_flip, survival
 from chronotope.sealed import check_seal, write_sealed
+from chronotope.storage import write_json
 from chronotope.worlds.case import LENGTHS
 from chronotope.worlds.catalogue import find_world
 from chronotope.worlds.check import DRIFT_CHECK
@@ -269,10 +270,13 @@ def _drift(rows: Sequence[tuple[Hashable, Mapping[str, float]]], name: str, spre
     }
 
 
-def write_report(report: dict[str, Any], folder: Path) -> None:
-    """report.json in the folder, whole or not at all, with its seal."""
+def write_report(report: dict[str, Any], folder: Path, sealed: bool = True) -> None:
+    """report.json in the folder, whole or not at all, with its seal, unless it extends a report that had none."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_sealed(folder / "report.json", report)
+    if sealed:
+        write_sealed(folder / "report.json", report)
+    else:
+        write_json(folder / "report.json", report)
 
 
 def read_report(path: Path) -> dict[str, Any]:
@@ -309,9 +313,37 @@ def _contradictions(report: Mapping[str, Any]) -> Iterator[str]:
     right, success = sum(case["success"] for case in cases), summary["success"]
     if (success["right"], success["of"]) != (right, len(cases)):
         yield f"summary.success is {success['right']} of {success['of']}, by its cases {right} of {len(cases)}"
+    yield from _wrong_counts(report)
     curve = summary["survival"]
     if curve and len({len(curve[name]) for name in ("times", "alive", "low", "high")}) > 1:
         yield "the lists of summary.survival have different lengths"
+
+
+def _wrong_counts(report: Mapping[str, Any]) -> Iterator[str]:
+    """Say where counts and shares of the summary are not those of the cases."""
+    cases, summary = report["cases"], report["summary"]
+    codes = [{fault["code"] for fault in case["failures"]} for case in cases]
+    counted = {f"failures.{code}": (sum(code in one for one in codes), len(cases)) for code in summary["failures"]}
+    for name, levels in summary["strata"].items():
+        for level in levels:
+            found = [case["success"] for case in cases if case["strata"].get(name) == level]
+            counted[f"strata.{name}.{level}"] = sum(found), len(found)
+    rates = dict(_rates(summary, ""))
+    for place, (right, of) in counted.items():
+        if (said := rates[place]) and (said["right"], said["of"]) != (right, of):
+            yield f"summary.{place} is {said['right']} of {said['of']}, by its cases {right} of {of}"
+    for place, rate in rates.items():
+        if rate["of"] and (rate["right"] > rate["of"] or rate["share"] != round(rate["right"] / rate["of"], 4)):
+            yield f"summary.{place} has the share {rate['share']:g} of {rate['right']} of {rate['of']}"
+
+
+def _rates(value: Any, place: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield every rate below a part of a summary, with its place there."""
+    if isinstance(value, dict):
+        if {"right", "of", "share"} <= value.keys():
+            yield place, value
+        for name, inner in value.items():
+            yield from _rates(inner, f"{place}.{name}" if place else name)
 
 
 @dataclass(frozen=True)
@@ -339,10 +371,11 @@ def paired(first: dict[str, Any], second: dict[str, Any]) -> tuple[dict[str, Any
         ]
         raise FileProblem(f"the two reports are of other cases ({', '.join(alone)}); compare reports of one suite")
     for name, row in ours.items():
-        if (row["seed"], row["prompt"]) != (theirs[name]["seed"], theirs[name]["prompt"]):
-            raise FileProblem(
-                f"the two reports are of other cases: {name} has another seed or prompt; compare reports of one suite"
-            )
+        for field in ("seed", "prompt", "world", "index", "run", "strata"):
+            if row[field] != theirs[name][field]:
+                raise FileProblem(
+                    f"the two reports are of other cases: {name} has another {field}; compare reports of one suite"
+                )
     return ours, theirs
 
 

@@ -76,7 +76,10 @@ class FileRequest(Choices):
         beats = [prompt.seconds for prompt in self.prompts]
         width, height = self._frame_size((defaults.width, defaults.height), geometry.cell)
         fps = self.fps or defaults.fps
-        num_frames = None if inputs.keeps_length else self._num_frames(defaults, fps, geometry.stride[0], beats)
+        if inputs.keeps_length:  # another length than that of the clip is refused by the request
+            num_frames = None if self.seconds is None else max(1, round(self.seconds * fps))
+        else:
+            num_frames = self._num_frames(defaults, fps, geometry.stride[0], beats)
         return Request(
             prompts=self.prompts,
             height=height,
@@ -171,6 +174,10 @@ class FileRequest(Choices):
         mask_of: Callable[[Path], Mask],
     ) -> Inputs:
         task = self.task
+        if task != "retake" and (self.start is not None or self.stop is not None):
+            raise UsageError(f"a span of time goes with retake, not with {task or 'a plain prompt'}; leave it out")
+        if self.at and len(self.at) != len(self.images):
+            raise UsageError(f"there are {len(self.images)} pictures and {len(self.at)} times; give one for each")
         if task == "retake" and self.clip and self._outpaints(self.clip):
             task = "outpaint"
         clip = clip_of(self.clip) if self.clip else None

@@ -8,6 +8,7 @@ distance that clips of different films keep from each other.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -56,6 +57,7 @@ __all__ = [
 ]
 
 FILE = "moments.safetensors"
+SEAL = "seal"  # the name of its hash in it
 SAMPLED = 100  # clips of a folder, whose distances to the others are measured
 QUANTILE, SHARE = 0.05, 2 / 3  # see benchmarks/near_copies.py
 FARTHEST = 30.0  # levels; the threshold of clips that are far from each other
@@ -196,18 +198,28 @@ def _decoded(folder: Path, clip: LatentClip, autoencoder: Autoencoder) -> Rows:
 
 
 def _kept(folder: Path) -> dict[str, Rows]:
-    """Return what is kept of clips, by the hash of their latents; nothing where the file is damaged."""
+    """Return what is kept of clips, by the hash of their latents; nothing where the file is damaged or was edited."""
     try:
         rows = load((folder / FILE).read_bytes())
     except (OSError, SafetensorError):
+        return {}
+    if SEAL not in rows or not np.array_equal(rows.pop(SEAL), _seal_of(rows)):
         return {}
     width = SIDE * SIDE * 3
     return {name: each for name, each in rows.items() if each.dtype == np.uint8 and each.shape == (len(each), width)}
 
 
+def _seal_of(rows: Mapping[str, Rows]) -> np.ndarray:
+    """Return the SHA-256 of what is kept, and of how clips are reduced to it."""
+    digest = hashlib.sha256(f"{SIDE} {RATE}".encode())
+    for name, each in sorted(rows.items()):
+        digest.update(f"{name} {each.dtype} {each.shape}".encode() + each.tobytes())
+    return np.frombuffer(digest.digest(), np.uint8)
+
+
 def _keep(folder: Path, rows: dict[str, Rows], note: Callable[[str], None] | None) -> None:
     try:
-        write_atomically(folder / FILE, save(rows))
+        write_atomically(folder / FILE, save({**rows, SEAL: _seal_of(rows)}))
     except FileProblem as problem:
         if note:
             note(f"{problem}; the clips of {folder} are decoded again the next time")

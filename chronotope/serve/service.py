@@ -25,6 +25,7 @@ from chronotope.errors import FileProblem, UsageError
 from chronotope.generate.files import ExpectedFile
 from chronotope.generate.stored.folders import find_model
 from chronotope.media.picture import sidecar
+from chronotope.processes import uptime
 from chronotope.safety.audit import record
 from chronotope.safety.policy.decide import default_policy, read_policy
 from chronotope.serve.jobs.pool import Pool, Progress
@@ -34,7 +35,7 @@ from chronotope.serve.limits import Limits, ModelFacts, QuotaError, read_model_f
 from chronotope.serve.order import FieldError, Order, Upload, digest_of, shown_name
 from chronotope.serve.refusals import check_texts, check_upload, fields_of_files
 from chronotope.serve.texts import check_lengths
-from chronotope.serve.uploads import decode_data_url, save_upload, unchanged
+from chronotope.serve.uploads import decode_data_url, save_upload, unchanged, unchanged_output
 from chronotope.storage import file_sha256, locked, remove_partials
 
 __all__ = ["MissingError", "Service"]
@@ -68,7 +69,7 @@ class Service:
     def __post_init__(self) -> None:
         self._exits = contextlib.ExitStack()
         self._stopped = threading.Event()
-        self._began = time.time() - _uptime()
+        self._began = time.time() - uptime()
 
     def __enter__(self) -> Service:
         self._check_folder()
@@ -275,7 +276,7 @@ class Service:
             if job.owner == owner and job.state != "completed":
                 raise FieldError(param, f"the {job.kind} {name} is {job.state}; name a completed one", "not_completed")
             if job.owner == owner:
-                path = self.output_path(job)
+                path = self.check_output(job)
                 return path, path.suffix
         raise MissingError(param, f"there is no file or video '{shown_name(name)}'", "not_found")
 
@@ -409,6 +410,11 @@ class Service:
         """Return where the output of a job lies, or will."""
         return self.folder / "outputs" / f"{job.id}{'.png' if job.kind == 'picture' else '.mp4'}"
 
+    def check_output(self, job: Job) -> Path:
+        """Return the path of the output of a finished job; raise `FieldError` where it is not the one that was made."""
+        path, known = self.output_path(job), (job.result or {}).get("sha256")
+        return unchanged_output(path, known, job.id) if known else path  # earlier versions stored no hash
+
     def preview_path(self, job: Job) -> Path:
         """Return where a picture of a job in progress lies, if there is one."""
         return self.folder / "outputs" / f"{job.id}.preview.webp"
@@ -459,7 +465,7 @@ class Service:
 
     def remove_expired(self) -> int:
         """Delete jobs that ended, and files that were uploaded, longer ago than they are kept; return how many."""
-        set_forward = max(0.0, time.time() - _uptime() - self._began)  # nothing is older because a clock was set
+        set_forward = max(0.0, time.time() - uptime() - self._began)  # nothing is older because a clock was set
         oldest = time.time() - set_forward - self.limits.keep_days * DAY
         ended, files = self.store.ended_before(oldest), self.store.files_before(oldest)
         for name in ended:
@@ -475,11 +481,6 @@ def _expected_file(job: Job) -> ExpectedFile:
     """Return the size and length that the output of a job will have."""
     shown = job.asked["expected"]
     return ExpectedFile((shown["width"], shown["height"]), shown["num_frames"] / shown["fps"])
-
-
-def _uptime() -> float:
-    """Return seconds that pass alike whatever the clock is set to, those of a machine that sleeps included."""
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def _link(source: Path, target: Path) -> None:

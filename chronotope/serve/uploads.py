@@ -8,6 +8,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 from chronotope.errors import ChronotopeError, DecoderUnavailableError
@@ -19,7 +20,7 @@ from chronotope.serve.limits import Limits
 from chronotope.serve.order import FieldError, Upload
 from chronotope.storage import file_sha256, write_atomically
 
-__all__ = ["decode_data_url", "save_upload", "unchanged"]
+__all__ = ["decode_data_url", "save_upload", "unchanged", "unchanged_output"]
 
 _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(?:;[\w=.+-]+)*;base64,(.*)", re.DOTALL)
 _SUFFIXES = {*VIDEO_FORMATS, *PICTURE_FORMATS, ".avi", ".bmp", ".mpg", ".mpeg", ".ts", ".tif", ".tiff"}
@@ -63,6 +64,25 @@ def unchanged(path: Path, file: StoredFile) -> Path:
         said = f"the file {file.name} was changed on the server's disk after it was accepted; send it again"
         raise FieldError("file", said, "file_changed")
     return path
+
+
+def unchanged_output(path: Path, sha256: str, name: str) -> Path:
+    """Return the path of a finished video or picture; raise `FieldError` where its content is not what was made."""
+    try:
+        state = path.stat()
+        found = _hash_of(path, state.st_mtime_ns, state.st_size)
+    except FileNotFoundError:
+        return path  # it was deleted meanwhile, which is said where it is used
+    if found != sha256:
+        said = f"the output of {name} was changed on the server's disk after it was made; make it again"
+        raise FieldError("video", said, "file_changed")
+    return path
+
+
+@lru_cache(maxsize=256)  # a video is asked for in many parts
+def _hash_of(path: Path, mtime_ns: int, size: int) -> str:
+    del mtime_ns, size  # another one has another hash
+    return file_sha256(path)
 
 
 def _check(param: str, path: Path, limits: Limits) -> None:

@@ -18,7 +18,17 @@ from starlette.types import Message, Receive, Scope, Send
 
 from chronotope.errors import FileProblem
 from chronotope.serve.jobs.store import Job
-from chronotope.serve.order import FIELDS, MAX_SEED, FieldError, Order, Upload, named_fields, read_order, text_of
+from chronotope.serve.order import (
+    FIELDS,
+    MAX_SEED,
+    FieldError,
+    Order,
+    Upload,
+    named_fields,
+    read_order,
+    shown_name,
+    text_of,
+)
 from chronotope.serve.previews import VARIANTS, preview_file
 from chronotope.serve.service import DAY, Service
 from chronotope.serve.wire import ErrorResponse, RequestProblem, file_object, read_fields, video_object
@@ -43,6 +53,8 @@ MAX_LISTED = 100
 MAX_KEY = 200
 MAX_PICTURES = 4
 POLL_MS = "500"  # how long the client waits before it looks again
+# Fields of the pictures call that existing clients send, each with the one value of which nothing else is asked.
+FIXED = {"quality": "auto", "background": "auto", "moderation": "auto", "output_format": "png"}
 PICTURE_SECONDS = 300.0  # for which a call for pictures waits
 
 router = APIRouter()
@@ -190,6 +202,8 @@ async def content(request: Request, job: Job) -> Response:
             409, f"the {job.kind} is {job.state}; its content is there when it is completed", "not_ready"
         )
     path = service.output_path(job)
+    if path.is_file():
+        await run_in_threadpool(service.check_output, job)
     kind = "image/png" if job.kind == "picture" else "video/mp4"
     if variant != "video":
         kind = VARIANTS[variant][1]
@@ -308,7 +322,12 @@ def _need(raw: Mapping[str, Any], *names: str) -> None:
 @router.post("/v1/files", summary="Upload a picture or clip")
 async def upload_file(request: Request) -> JSONResponse:
     """Store a picture or clip, for requests that name it by its id."""
-    upload = (await read_fields(request)).get("file")
+    fields = await read_fields(request)
+    if unknown := fields.keys() - {"file", "purpose"}:
+        raise FieldError(
+            min(unknown), f"unknown field '{shown_name(min(unknown))}'; a file is all", "unknown_parameter"
+        )
+    upload = fields.get("file")
     if not isinstance(upload, Upload):
         raise FieldError("file", "file is missing; send it in a multipart form", "missing_required_parameter")
     service = service_of(request)
@@ -347,8 +366,10 @@ async def create_pictures(request: Request) -> JSONResponse:
         raise FieldError("n", f"n must be a whole number from 1 to {MAX_PICTURES}")
     if style != "b64_json":
         raise FieldError("response_format", "pictures come as b64_json alone")
-    ignored = ("n", "response_format", "quality", "style", "background", "moderation", "output_format", "user")
-    raw = _without(raw, *ignored)
+    for name, value in FIXED.items():
+        if raw.get(name) not in (None, value):
+            raise FieldError(name, f"{name} can only be {value}, which has no effect; leave it out")
+    raw = _without(raw, "n", "response_format", "user", *FIXED)
     order, media = ordered(request, raw)
     if order.seed + int(count) > MAX_SEED:
         raise FieldError("seed", f"{count} pictures need as many seeds below 2^63")

@@ -18,6 +18,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from chronotope.actions import ActionSchema
+from chronotope.arguments import as_number, as_whole
 from chronotope.data.latents import encode_frames
 from chronotope.errors import UsageError
 from chronotope.flow.guidance import Guidance
@@ -43,6 +44,7 @@ __all__ = ["StepSettings", "WorldModel", "WorldState"]
 
 VIEWS = 4  # the side of a map, in views
 FIRST_STEPS = 30  # of the sampler, for a first frame from words alone
+MOST_STEPS = 1000  # of the sampler, for a step
 MOST_SIDE = 1024  # latents of a map, whose states a session keeps 10 s
 
 
@@ -62,6 +64,10 @@ class StepSettings:
     def __post_init__(self) -> None:
         if self.map_side is not None and not 0 <= self.map_side <= MOST_SIDE:
             raise UsageError(f"map_side is a number of latents from 0 to {MOST_SIDE}, got {self.map_side}")
+        if self.num_steps is not None and not 1 <= as_whole("num_steps", self.num_steps) <= MOST_STEPS:
+            raise UsageError(f"num_steps must be between 1 and {MOST_STEPS}, got {self.num_steps}")
+        if self.guidance_scale is not None and as_number("guidance_scale", self.guidance_scale) < 0:
+            raise UsageError(f"guidance_scale is at least 0, got {self.guidance_scale:g}")
         if not 0 <= self.history < 1:
             raise UsageError(f"history is a noise level from 0 to below 1, got {self.history:g}")
 
@@ -113,7 +119,7 @@ class WorldModel:
         self.fps, self.slice_frames = defaults.fps, self.geometry.stride[0]
         guidance = self.settings.guidance_scale
         self.sampling = Sampling(
-            self.settings.num_steps or defaults.num_steps,
+            defaults.num_steps if self.settings.num_steps is None else self.settings.num_steps,
             guidance=Guidance(defaults.guidance_scale if guidance is None else guidance),
         )
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from chronotope.arguments import as_text, as_whole, described
 from chronotope.config import to_dict
@@ -75,12 +75,18 @@ def encode_picture(picture: Picture) -> str:
 
 
 def decode_picture(text: Any) -> Picture:
-    """Read a picture of base64; raise UsageError for anything else."""
+    """Read a picture of base64, upright as its EXIF says; raise UsageError for anything else."""
     try:
         with Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=("PNG", "JPEG", "WEBP")) as picture:
             if max(picture.size) > MAX_SIDE:
                 raise UsageError(f"a start picture has at most {MAX_SIDE} pixels a side, got {picture.size}")
-            return np.asarray(picture.convert("RGB"))
+            if (count := getattr(picture, "n_frames", 1)) > 1:
+                raise UsageError(f"a start picture is one picture, got an animation of {count}")
+            upright = ImageOps.exif_transpose(picture)
+            if upright.has_transparency_data:  # over white, as everywhere
+                upright = upright.convert("RGBA")
+                upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright)
+            return np.asarray(upright.convert("RGB"))
     except (TypeError, ValueError, OSError, UnidentifiedImageError, Image.DecompressionBombError) as problem:
         raise UsageError(f"the start picture is no PNG, JPEG or WebP picture in base64 ({problem})") from problem
 

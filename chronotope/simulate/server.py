@@ -106,7 +106,8 @@ class _Players:
         picture = start.picture if start.picture is not None else self.options.picture
         if picture is None and not prompt.strip():
             picture = self.model.start_picture(start.seed)
-        return Start(start.seed, prompt, picture, start.consent or self.options.consent)
+        own = picture is self.options.picture and picture is not None  # of which the server's consent was stated
+        return Start(start.seed, prompt, picture, start.consent or (self.options.consent if own else ""))
 
 
 class _Connection:
@@ -175,6 +176,8 @@ class _Connection:
             await self._tell_problem(str(problem), about if isinstance(about, int) else None, frame)
 
     async def _start(self, message: dict[str, Any]) -> None:
+        if unknown := message.keys() - {"type", "id", "seed", "prompt", "picture", "consent"}:
+            raise UsageError(f"a start has a seed, a prompt, a picture and a consent, got {described(min(unknown))}")
         await self._begin(self.players.model, self.players.start(message))
 
     async def _begin(self, model: PlayedWorld, start: Start) -> None:

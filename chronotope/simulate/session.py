@@ -194,8 +194,6 @@ def recorded_model(model: PlayedWorld, first: Mapping[str, Any]) -> WorldModel:
         as_number("history of the record", first.get("history")),
         as_whole("map_side of the record", first.get("map_side", 0)),  # earlier versions had no map
     )
-    if not settings.num_steps:
-        raise UsageError("num_steps of the record must be between 1 and 1000, got 0")
     return WorldModel(model.generator, settings)
 
 

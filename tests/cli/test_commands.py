@@ -17,9 +17,11 @@ import pytest
 from chronotope.arguments import MAX_SECONDS
 from chronotope.cli import commands as cli
 from chronotope.cli import terminal
+from chronotope.cli.info import describe
 from chronotope.cli.terminal import PRESETS as NAMED
 from chronotope.config import Seed
 from chronotope.errors import FileProblem
+from chronotope.generate.stored.folders import WEIGHTS
 from chronotope.geometry import MAX_SIDE
 from chronotope.presets import PRESETS
 from chronotope.request import NUM_STEPS
@@ -271,3 +273,17 @@ def test_connect_with_one_clip_says_what_is_missing() -> None:
     assert "takes two clips, as in --connect a.mp4 b.mp4, got a.mp4 alone" in refused(
         "generate", "x", "--connect", "a.mp4", "-o", "x.mp4", status=2
     )
+
+
+@pytest.mark.parametrize("words", [(), ("train",), ("world",)], ids=str)
+def test_summaries_of_commands_are_whole_sentences(words: tuple[str, ...]) -> None:
+    text = " ".join(run(*words, "--help").stdout.split())
+    for path, command in COMMANDS.items():
+        if path[:-1] == words and path:
+            assert " ".join(command.get_short_help_str(limit=1000).rstrip(".").split()) in text
+
+
+def test_shipped_models_state_their_licence() -> None:
+    for folder in sorted(WEIGHTS.iterdir()):
+        licence = describe(folder)["summary"]["licence"]
+        assert f"| licence | {licence} |" in (folder / "README.md").read_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -85,6 +86,7 @@ def test_what_cannot_be_played_is_said(world: Path, tmp_path: Path) -> None:
     for host in ("0.0.0.0", "::", "192.168.0.7", "lab.example"):
         assert "play knows no tokens" in refused("play", str(world), "--host", host, status=2)
     assert "--replay FILE and --out FILE go together" in refused("play", str(world), "--replay", "a.jsonl", status=2)
+    assert "--consent is stated of the picture" in refused("play", str(world), "--consent", "I agree.", status=2)
     record = tmp_path / "session.jsonl"
     record.write_text("")
     assert "name a new file" in refused("play", str(world), "--record", str(record), status=1)
@@ -103,19 +105,33 @@ def test_a_record_becomes_a_video(world: Path, tmp_path: Path, monkeypatch: pyte
     played = run("play", str(world), "--replay", str(record), "--out", str(out))
     assert played.exit_code == 0 and played.stdout == f"{out}\n" and "differ" not in played.stderr
     assert "4 frames were compared" in played.stderr
-    assert "give no option" in refused(
-        "play", str(world), "--replay", str(record), "--out", "a", "--steps", "4", status=2
-    )
+    for more in (("--steps", "4"), ("--history", "0"), ("--port", "8001"), ("--allow-host", "a.example")):
+        words = "play", str(world), "--replay", str(record), "--out", "a", *more
+        assert f"leave out {more[0]}" in refused(*words, status=2)
     frames = video.read(out).frames
     assert frames.shape == (4, 32, 48, 3)  # 0, 1, 2, and 3 as it was after the way back
     found = verify(out, search=False)
     assert found.verdict == "authentic" and found.origin is not None and found.origin["seed"] == 2
     assert b"/compositeWithTrainedAlgorithmicMedia" in out.read_bytes()  # its start was given
     record.write_text(record.read_text().replace('"hash": "', '"hash": "x'))
-    assert "4 frames differ" in run("play", str(world), "--replay", str(record), "--out", str(out)).stderr
+    differing = run("play", str(world), "--replay", str(record), "--out", str(out))
+    assert differing.exit_code == 1 and "4 frames differ" in differing.stderr
     monkeypatch.setenv("CHRONOTOPE_KEYS", str(record))
     words = "play", str(world), "--replay", str(record), "--out", str(tmp_path / "none.mp4")
     assert "credentials failed" in refused(*words, status=1) and not list(tmp_path.glob("none*"))
+
+
+def test_a_model_that_was_edited_is_named(world: Path, tmp_path: Path) -> None:
+    """A description without a seal may have been edited; whoever plays its model, or measures it, is told."""
+    copy = tmp_path / "copy"
+    shutil.copytree(world, copy)
+    about = json.loads((copy / "dit/model.json").read_text())
+    del about["checksum"]
+    (copy / "dit/model.json").write_text(json.dumps(about))
+    record = tmp_path / "session.jsonl"
+    Session(WorldModel.load(copy), Start(2, "", PICTURE), lambda line: append_jsonl(record, dict(line)))
+    played = run("play", str(copy), "--replay", str(record), "--out", str(tmp_path / "a.mp4"))
+    assert f"{copy}/dit/model.json has no seal" in played.stderr, played.output
 
 
 @pytest.mark.e2e

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from chronotope.cli.serve import _read_tokens
+from chronotope.errors import UsageError
 from tests.cli.models import refused
 
 
@@ -44,3 +45,22 @@ def test_a_missing_model_and_a_missing_package_are_said(monkeypatch: pytest.Monk
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     assert "pip install 'chronotope[serve]'" in refused("serve", status=2)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("# tokens-of-the-laboratory\na-token-of-20-letters\n", "one a line, and nothing else"),
+        ("a-token-of-20-letters another-of-20-letters\n", "one a line, and nothing else"),
+        ("a-token-of-2\xf6-letters\n", "line 1 .* other characters than ASCII"),
+        ("a-token-of-20-letters\n\na-token-of-20-letters\n", "holds a token twice"),
+    ],
+)
+def test_a_token_file_holds_tokens_alone(tmp_path: Path, text: str, words: str) -> None:
+    """Else a word of a comment opens the server, or a token that was given opens nothing."""
+    path = tmp_path / "tokens.txt"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match=words):
+        _read_tokens(path)
+    path.write_text("\ufeffa-token-of-20-letters\r\n", encoding="utf-8")
+    assert _read_tokens(path) == ("a-token-of-20-letters",)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,10 +14,12 @@ from PIL import Image
 
 from chronotope import Generator
 from chronotope.errors import UsageError
+from chronotope.evaluate import judge
+from chronotope.evaluate.make import check_file
 from chronotope.evaluate.suite import write_cases
 from chronotope.media import video
 from chronotope.worlds.stage.render import render
-from tests.cli.models import refused, run, save_run
+from tests.cli.models import answer, refused, run, save_run
 from tests.evaluate.test_judge import CASES
 
 
@@ -82,6 +87,91 @@ def test_a_reconstruction_takes_no_option_of_a_suite() -> None:
         said = refused(*words, *more, status=2)
         assert f"--reconstruction goes with --data and --precision alone; leave out {more[0]}" in said
     assert "leave out MODEL" in refused("evaluate", "small", *words[1:], status=2)
+
+
+@pytest.mark.parametrize(
+    ("words", "more"),
+    [
+        (
+            ("--plan", "p.jsonl"),
+            [("--steps", 3), ("--out", "o"), ("--json",), ("--workers", 2), ("--precision", "fp32")],
+        ),
+        (("--videos", "v", "--specs", "s"), [("--suite", "standard"), ("--timeout", 3), ("--key", "k")]),
+        (("--suite", "smoke"), [("--timeout", 3), ("--key", "k"), ("--expect", "h")]),
+        (("--sealed", "k", "--videos", "v"), [("--timeout", 3), ("--steps", 3)]),
+        (("--reconstruction", "small", "--data", "d"), [("--timeout", 3), ("--plan", "p"), ("--videos", "v")]),
+    ],
+    ids=str,
+)
+def test_evaluate_takes_no_option_without_effect(words: tuple[str, ...], more: list[tuple[object, ...]]) -> None:
+    for one in more:
+        assert f"leave out {one[0]}" in refused("evaluate", *words, *one, status=2)
+
+
+def test_a_folder_that_is_named_twice_counts_once() -> None:
+    os.mkdir("clips")
+    os.symlink("clips", "again")
+    video.write("clips/a.mkv", noise(), 8.0)
+    words = ("memorisation", "clips", "--data", "clips", "--baseline")
+    assert "--baseline names clips twice, the second time as again" in refused(*words, "clips", "again", status=2)
+    assert "holds no report; leave it out" in refused(*words, "small:4:7", "--folder", "clips", status=2)
+    words = ("evaluate", "--reconstruction", "small", "--data", "clips", "./clips/")
+    assert "--data names clips twice" in refused(*words, status=2)
+    words = ("generate", "a fox", "--dry-run", "--compare")
+    assert "--compare names clips twice" in refused(*words, "clips", "again", status=2)
+    assert "there is no such folder" in refused(*words, "none", status=1)
+
+
+def test_a_report_that_was_edited_is_not_believed() -> None:
+    os.mkdir("theirs")
+    case = next(case for case in CASES if case.spec.num_frames > 4)
+    write_cases([case], Path("plan.jsonl"))
+    video.write(Path("theirs", case.file), render(case.spec).frames, case.spec.fps)
+    assert run("evaluate", "--videos", "theirs", "--specs", "plan.jsonl", "--out", "one").exit_code == 0
+    shutil.copytree("one", "two")
+    report = json.loads(Path("two/report.json").read_text())
+    del report["seal"]
+    Path("two/report.json").write_text(json.dumps(report))
+    assert "two/report.json has no seal" in run("compare", "one", "two").stderr
+    words = ("memorisation", "two", "--folder", "theirs", "--data", "small:2:1", "--baseline", "small:2:2:heldout")
+    assert "two/report.json has no seal" in run(*words).stderr
+    report = json.loads(Path("two/report.json").read_text())
+    assert "memorisation" in report and "seal" not in report  # what may have been edited gets no seal of ours
+    assert "unsealed" in answer("info", "two") and "unsealed" not in answer("info", "one")
+    report["about"]["program"] = "chronotope 0.0.1"
+    report["cases"][0]["success"] = False
+    report["summary"]["success"]["right"] = 0
+    Path("two/report.json").write_text(json.dumps(report))
+    assert "by its cases 0 of 1" in refused("compare", "one", "two", status=1)
+    for levels in report["summary"]["strata"].values():
+        for rate in levels.values():
+            rate["right"] = 0
+    Path("two/report.json").write_text(json.dumps(report))
+    assert "has the share 1 of 0 of 1" in refused("info", "two", status=1)
+    report["cases"][0]["success"] = True
+    report["summary"] = json.loads(Path("one/report.json").read_text())["summary"]
+    Path("two/report.json").write_text(json.dumps(report))
+    assert "whose checks may differ" in run("compare", "one", "two").stderr
+    Path("theirs", case.file).write_bytes(b"another one")
+    assert "are not those that were judged" in run("compare", "one", "two").stderr
+
+
+def test_videos_that_change_while_they_are_judged_have_no_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkdir("theirs")
+    case = next(case for case in CASES if case.spec.num_frames > 4)
+    write_cases([case], Path("plan.jsonl"))
+    path = Path("theirs", case.file)
+    video.write(path, render(case.spec).frames, case.spec.fps)
+
+    def exchanged(case: Any, file: Path) -> Any:
+        found = check_file(case, file)
+        video.write(path, render(case.spec).frames[::-1], case.spec.fps)
+        return found
+
+    monkeypatch.setattr(judge, "check_file", exchanged)
+    words = ("evaluate", "--videos", "theirs", "--specs", "plan.jsonl", "--out", "report")
+    assert "were changed while they were judged" in refused(*words, status=1)
+    assert not Path("report/report.json").exists()
 
 
 def test_no_prompt_begins_after_the_end(model: Path) -> None:

@@ -82,6 +82,10 @@ def hostile_report(folder: Path, report: dict[str, Any], **about: Any) -> str:
     for case in report["cases"]:
         case["strata"] = {name + ATTACK: level + ATTACK for name, level in case["strata"].items()}
         case["prompt"] += ATTACK
+    strata = report["summary"]["strata"]
+    report["summary"]["strata"] = {
+        name + ATTACK: {level + ATTACK: rate for level, rate in levels.items()} for name, levels in strata.items()
+    }
     write_report(report, folder)
     (folder / "index.html").touch()
     return str(folder)

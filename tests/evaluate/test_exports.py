@@ -304,6 +304,21 @@ def test_a_folder_of_another_export_is_refused(copied: Callable[[str], ExportReq
         export(request, maker(), quiet)
 
 
+def test_a_first_picture_that_was_exchanged_is_noticed(copied: Callable[[str], ExportRequest]) -> None:
+    """Else videos of the old picture would be measured beside those of the new one."""
+    request = copied("worldscore")
+    pictures = {planned.image for planned in plan(request) if planned.image}
+    assert len(pictures) > 1 and export(request, maker(), quiet) == 0
+    picture = sorted(pictures)[0]
+    kept = picture.read_bytes()
+    try:
+        picture.write_bytes(sorted(pictures)[1].read_bytes() + b"x")
+        with pytest.raises(FileProblem, match="was made with image_sha256"):
+            export(request, maker(), quiet)
+    finally:
+        picture.write_bytes(kept)
+
+
 # The command, with a whole untrained model
 
 
@@ -318,7 +333,10 @@ def test_the_command_samples_a_model_checks_and_goes_on(model: str, tmp_path: Pa
     rows = [json.loads(line) for line in (out / MANIFEST).read_text().splitlines()]
     assert "told" not in rows[0] and rows[1]["prompt"].startswith(rows[1]["told"]) and len(rows[1]["told"]) > 20
     assert video.read_origin(out / rows[0]["file"])["seed"] == rows[0]["seed"]  # type: ignore[index]
-    assert "0 videos made" in run(*words).stderr
+    again = run(*words).stderr
+    assert "0 videos made" in again and "1 of 2 prompts are longer than the model reads" in again
+    assert "exclude each other" in refused(*words, "--dry-run", "--validate", status=2)
+    assert "leave out --model" in refused(*words, "--validate", status=2)
     facts = answer("info", out)
     assert facts["kind"] == "export for another benchmark" and facts["missing_or_changed"] == []
     looked = run("check", out)
@@ -328,7 +346,7 @@ def test_the_command_samples_a_model_checks_and_goes_on(model: str, tmp_path: Pa
     assert answer("info", out)["missing_or_changed"] == ["videos/0000.mp4"]
     looked = run("check", out)
     assert looked.exit_code == 1 and "videos/0000.mp4 is missing, or is not as it was made" in looked.stderr
-    checked = run(*words, "--validate")
+    checked = run(*words[:-2], "--validate")
     assert (
         checked.exit_code == 1
         and checked.stdout == "videos/0000.mp4 is missing\nvideos/0.mp4 is not part of the format\n"

@@ -205,7 +205,12 @@ def test_wrong_answers_are_refused(folders: Path, tmp_path: Path) -> None:
         assert message in refused(*words, tmp_path / "x.json", status=1)
     (tmp_path / "x.json").write_text(json.dumps(good))
     (tmp_path / "y.json").write_text(json.dumps(good))
-    assert "second file of answers by 'ada'" in refused(*words, tmp_path / "x.json", tmp_path / "y.json", status=1)
+    for name in ("ada", "Ada", " ADA ", "\uff41da"):
+        (tmp_path / "y.json").write_text(json.dumps({**good, "rater": name}))
+        assert "second file of answers by 'ada'" in refused(*words, tmp_path / "x.json", tmp_path / "y.json", status=1)
+    for more in (("--first", 3), ("--seed", 1), ("--checks", 4), ("--prompts", folders / "prompts.jsonl")):
+        assert f"leave out {more[0]}" in refused(*words, tmp_path / "x.json", *more, status=2)
+    assert "are one folder" in refused("prefer", folders / "a", folders / "a", "--out", tmp_path / "s", status=2)
     assert "give two folders" in refused("prefer", folders / "a", "--out", tmp_path / "s", status=2)
     assert "leave out A and B" in refused("prefer", folders / "a", *words[1:], tmp_path / "x.json", status=2)
     empty = tmp_path / "empty"
@@ -215,3 +220,28 @@ def test_wrong_answers_are_refused(folders: Path, tmp_path: Path) -> None:
     text = (folders / "study/key.json").read_text()
     (tmp_path / "key.json").write_text(text.replace('"left": "a"', '"left": "b"', 1))
     assert "was edited" in refused("prefer", "--out", tmp_path, "--read", tmp_path / "x.json", status=1)
+    found = json.loads(text)
+    del found["seal"]
+    (tmp_path / "key.json").write_text(json.dumps(found))
+    assert "has no seal" in run("prefer", "--out", tmp_path, "--read", tmp_path / "x.json").stderr
+
+
+def test_answers_are_of_one_page(folders: Path, tmp_path: Path) -> None:
+    """A page with other prompts, or the sides exchanged, is another study, whose key does not fit."""
+    rows = [json.loads(line) for line in (folders / "prompts.jsonl").read_text().splitlines()]
+    others = [{**row, "prompt": f"other {row['prompt']}"} for row in rows]
+    (tmp_path / "others.jsonl").write_text("\n".join(map(json.dumps, others)) + "\n")
+    made = {}
+    for number, (a, b, prompts) in enumerate(
+        (
+            ("a", "b", folders / "prompts.jsonl"),
+            ("b", "a", folders / "prompts.jsonl"),
+            ("a", "b", tmp_path / "others.jsonl"),
+        )
+    ):
+        answer("prefer", folders / a, folders / b, "--prompts", prompts, "--out", tmp_path / str(number))
+        made[read_key(tmp_path / str(number)).study] = number
+    assert len(made) == 3
+    (tmp_path / "twice.jsonl").write_text("\n".join(map(json.dumps, [*rows, *others])) + "\n")
+    words = "prefer", folders / "a", folders / "b", "--prompts", tmp_path / "twice.jsonl", "--out", tmp_path / "s"
+    assert "another prompt than a line before" in refused(*words, status=1)

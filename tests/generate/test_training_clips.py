@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load, save
 
 from chronotope.data.encode import encode_dataset
 from chronotope.data.latents import read_folder, read_latents, shard_path
@@ -83,6 +84,13 @@ def test_clips_are_decoded_once(latents: Path, model: Path, monkeypatch: pytest.
     assert frames_to_decode(latents) == first  # cut off, so it is made again
     assert (read_training_clips(latents, autoencoder).moments.rows == before.moments.rows).all()
     assert (latents / "moments.safetensors").read_bytes() == kept
+    rows = load(kept)
+    for edited in ({name: 255 - each for name, each in rows.items()}, {**rows, "seal": rows["seal"][::-1].copy()}):
+        (latents / "moments.safetensors").write_bytes(save(edited))
+        assert frames_to_decode(latents) == first  # edited, so it is made again
+    rows.pop("seal")
+    (latents / "moments.safetensors").write_bytes(save(rows))
+    assert frames_to_decode(latents) == first
 
 
 def test_a_clip_that_cannot_be_compared_is_counted(latents: Path, model: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -133,3 +135,13 @@ def test_sessions_that_are_stepped_together_have_the_frames_of_each_alone(world:
         for (_, made), (_, expected) in zip(together, single, strict=True):
             assert np.array_equal(made, expected)
         states, alone = [state for state, _ in together], [state for state, _ in single]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"num_steps": 0}, {"num_steps": -3}, {"num_steps": True}, {"guidance_scale": math.nan}, {"guidance_scale": -1}],
+)
+def test_settings_of_a_step_are_numbers_in_range(wrong: dict[str, Any]) -> None:
+    """No step would be the default of the model, in silence."""
+    with pytest.raises(UsageError, match=next(iter(wrong))):
+        StepSettings(**wrong)

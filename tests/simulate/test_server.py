@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import io
 import json
 import threading
@@ -19,9 +20,10 @@ from fastapi.testclient import TestClient
 from PIL import Image
 from starlette.websockets import WebSocketDisconnect
 
+from chronotope.errors import UsageError
 from chronotope.jsonl import read_jsonl
 from chronotope.simulate.model import WorldModel
-from chronotope.simulate.record import Start, encode_picture, read_record
+from chronotope.simulate.record import Start, decode_picture, encode_picture, read_record
 from chronotope.simulate.server import PlayOptions, _Connection, _Players, make_app
 from chronotope.simulate.session import Session, replay
 
@@ -239,3 +241,36 @@ def test_pages_of_other_sites_are_refused(client: TestClient) -> None:
     for headers in ({"host": "evil.example"}, {"origin": "http://evil.example"}):
         with pytest.raises(WebSocketDisconnect), client.websocket_connect("ws://localhost/play", headers=headers):
             raise AssertionError("it was accepted")
+
+
+def test_a_statement_of_consent_is_of_one_picture(world: WorldModel) -> None:
+    players = _Players(world, PlayOptions(picture=PICTURE, consent="It shows me."))
+    assert players.start({"seed": 1}).consent == "It shows me."
+    own = {"picture": encode_picture(PICTURE[:8])}
+    assert players.start(own).consent == ""
+    assert players.start({**own, "consent": "Nobody is shown."}).consent == "Nobody is shown."
+    words = PlayOptions(prompt="a cow", consent="It shows me.")
+    assert _Players(world, words).start({"seed": 1}).consent == ""
+
+
+def test_a_start_has_known_fields(client: TestClient) -> None:
+    with client.websocket_connect("ws://localhost/play") as socket:
+        player = Player(socket)
+        player.send(type="start", sed=3)
+        assert "got 'sed'" in player.until(type="error")["message"]
+
+
+def test_a_start_picture_is_upright_and_over_white() -> None:
+    def sent(kind: str, pictures: list[Image.Image], **settings: Any) -> str:
+        packed = io.BytesIO()
+        pictures[0].save(packed, kind, append_images=pictures[1:], **settings)
+        return base64.b64encode(packed.getvalue()).decode()
+
+    turned = Image.Exif()
+    turned[274] = 6  # to be turned by 90 degrees
+    wide = Image.fromarray(PICTURE)
+    assert decode_picture(sent("PNG", [wide], exif=turned)).shape == (48, 32, 3)
+    clear = Image.new("RGBA", (8, 8), (255, 0, 0, 0))
+    assert (decode_picture(sent("PNG", [clear])) == 255).all()
+    with pytest.raises(UsageError, match="one picture, got an animation of 2"):
+        decode_picture(sent("PNG", [wide, wide.rotate(180)], save_all=True))

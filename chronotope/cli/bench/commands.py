@@ -28,6 +28,8 @@ class Rows(click.ParamType):
         names = value if isinstance(value, tuple) else tuple(value.split(","))
         if unknown := [name for name in names if name not in ROWS]:
             self.fail(f"no table is named {unknown[0]!r}; choose from {', '.join(ROWS)}, by commas", param, ctx)
+        if twice := [name for name in ROWS if names.count(name) > 1]:
+            self.fail(f"it names the table {twice[0]!r} twice; name it once", param, ctx)
         return names
 
 
@@ -68,6 +70,11 @@ def bench(
     """
     from dataclasses import asdict
 
+    asked = click.get_current_context().get_parameter_source
+    if asked("model") is click.core.ParameterSource.COMMANDLINE and "student" not in rows:
+        raise click.UsageError("--model is that of the table student; leave it out, or name that table in --rows")
+    if full and not {"student", "matched", "autoencoder"} & set(rows):
+        raise click.UsageError("--full adds to the tables matched, student and autoencoder; leave it out")
     from chronotope.bench import hardware, run_bench
     from chronotope.cli.bench.table import table_of
 

@@ -350,6 +350,8 @@ def audit(run: Path, data: tuple[Path, ...], find: Path | None, remove: str | No
 
     if find and remove:
         raise UsageError("--find and --remove are two questions; ask one after the other")
+    if listed and (find or remove):
+        raise UsageError("--list names the clips of a run, and neither --find nor --remove does; leave it out")
     if find:
         check_video(find)
         facts = find_in(run, data, find)

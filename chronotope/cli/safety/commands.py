@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from chronotope.cli.left_out import refuse_beside
 from chronotope.cli.terminal import FILE, JSON, MODEL, SEED, Command, echo, facts_text, option, visible
 
 __all__ = ["disclose", "prefer", "red_team", "seal", "verify"]
@@ -147,6 +148,7 @@ def prefer(
     if read:
         if a is not None or b is not None:
             raise click.UsageError("--read takes the answers of a study, which knows its videos; leave out A and B")
+        refuse_beside("--read takes the answers of a study that is made", "read", "out", "as_json")
         found = work.read_study(out, read)
         echo(json.dumps(found, indent=1) if as_json else work.study_text(found))
         return

@@ -14,6 +14,7 @@ from chronotope.errors import FileProblem, UsageError
 from chronotope.evaluate.documents import read_rows
 from chronotope.evaluate.preference.answers import CHANCE, Preference, Rater, binomial_tail, read_answers, summarise
 from chronotope.evaluate.preference.study import read_key, shared_files, write_study
+from chronotope.sealed import unsealed
 
 __all__ = ["make_study", "read_study", "study_text"]
 
@@ -43,7 +44,8 @@ def _prompts(path: Path, files: Sequence[str]) -> dict[str, str]:
     for where, row in read_rows(path, "prompt of a file"):
         if not isinstance(row.get("file"), str) or not isinstance(row.get("prompt"), str):
             raise FileProblem(f'{where} lacks a text "file" or a text "prompt"')
-        found[row["file"]] = row["prompt"]
+        if found.setdefault(row["file"], row["prompt"]) != row["prompt"]:
+            raise FileProblem(f"{where} gives {row['file']} another prompt than a line before; give each file one")
     if missing := [name for name in files if name not in found]:
         raise FileProblem(f"{path} has no prompt for {len(missing)} of {len(files)} files, first {missing[0]}")
     return found
@@ -52,6 +54,8 @@ def _prompts(path: Path, files: Sequence[str]) -> dict[str, str]:
 def read_study(folder: Path, answers: Sequence[Path]) -> dict[str, Any]:
     """Return what the raters of a study prefer; those who may have answered at random are named and left out."""
     study = read_key(folder)
+    for sentence in unsealed(folder / "key.json"):
+        say(f"note: {sentence}")
     raters = read_answers(study, answers)
     kept = [rater for rater in raters if not rater.random]
     found, agreements = summarise(kept)

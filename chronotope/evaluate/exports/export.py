@@ -101,8 +101,10 @@ def finished(request: ExportRequest, videos: Sequence[PlannedVideo], maker: Vide
             "seed": planned.seed,
             "model": dict(maker.weights),
         }
+        if planned.image:
+            expected |= {"image": planned.image.name, "image_sha256": file_hash(planned.image)}
         for name, value in expected.items():
-            if row[name] != value:
+            if row.get(name, value) != value:  # earlier versions stored no hash of the picture
                 raise FileProblem(
                     f"{other}: {file} was made with {name} {row[name]!r}, now {value!r}; give another --out"
                 )
@@ -124,6 +126,7 @@ def _make(request: ExportRequest, planned: PlannedVideo, maker: VideoMaker, repl
     total, scenes = num_frames(request, planned, maker), len(planned.texts)
     scene_frames = (total - 1) // scenes + 1
     prompt = tuple((scene * (scene_frames - 1) / maker.fps, text) for scene, text in enumerate(planned.texts))
+    digest_of_picture = file_hash(planned.image) if planned.image else ""
     made = maker.make(VideoRequest(prompt, planned.seed, total, planned.image))
     assert (len(made.frames), made.fps) == (total, maker.fps), "the maker was asked for another length"
     target = request.out / planned.unit
@@ -158,7 +161,7 @@ def _make(request: ExportRequest, planned: PlannedVideo, maker: VideoMaker, repl
         "model": dict(maker.weights),
     }
     if planned.image:
-        row["image"] = planned.image.name
+        row |= {"image": planned.image.name, "image_sha256": digest_of_picture}
     read = made.origin.get("prompt", planned.prompt)
     if read not in (planned.prompt, [list(beat) for beat in prompt]):
         row["told"] = read  # the text was longer than the model reads

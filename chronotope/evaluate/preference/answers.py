@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -89,10 +90,10 @@ def read_answers(study: Study, paths: Sequence[Path]) -> list[Rater]:
         found = read_document(path, "study_answers")
         if found["study"] != study.study:
             raise FileProblem(f"{path} answers the study {found['study'][:16]}, and this one is {study.study[:16]}")
-        name = " ".join(found["rater"].split())
-        if name in raters:
-            raise FileProblem(f"{path} is the second file of answers by '{name}'; give one for each rater")
-        raters[name] = _rater(name, study, found["answers"], path)
+        name = " ".join(unicodedata.normalize("NFKC", found["rater"]).split())
+        if other := raters.get(name.casefold()):
+            raise FileProblem(f"{path} is the second file of answers by '{other.name}'; give one for each rater")
+        raters[name.casefold()] = _rater(name, study, found["answers"], path)
     return list(raters.values())
 
 

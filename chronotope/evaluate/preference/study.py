@@ -60,11 +60,13 @@ class Study:
 def shared_files(a: Path, b: Path) -> tuple[list[str], int]:
     """Return the names of videos and pictures in both folders, sorted, and how many are in one of them alone.
 
-    Raises FileProblem where there are none in common.
+    Raises FileProblem where there are none in common, UsageError where both folders are one.
     """
     for folder in (a, b):
         if not folder.is_dir():
             raise FileProblem(f"{folder} is not a folder of videos")
+    if a.samefile(b):
+        raise UsageError(f"{a} and {b} are one folder, of which nothing can be preferred; name two")
     names = [{path.name for path in folder.iterdir() if path.suffix.lower() in KINDS} for folder in (a, b)]
     if not names[0] & names[1]:
         raise FileProblem(
@@ -118,7 +120,9 @@ def write_study(
         shown.append({"item": item.item, "media": sides, "prompt": (prompts or {}).get(item.file, "")})
         if sum(map(len, media.values())) > MOST_BYTES:
             raise UsageError(f"the page would be larger than {MOST_BYTES >> 20} MiB; show fewer pairs with --first")
-    content = {"seed": seed, "items": [asdict(item) for item in items], "shown": sorted(media)}
+    # the answers to a page fit the key of no other one: not of other videos, sides or prompts
+    order = list(media)
+    content = {"seed": seed, "items": [asdict(item) for item in items], "shown": shown, "media": order}
     name = hashlib.sha256(canonical(content)).hexdigest()
     study = Study(name, str(a), str(b), seed, tuple(items))
     numbers = {key: str(number) for number, key in enumerate(media)}

@@ -178,10 +178,12 @@ class ServiceAdapter:
 
 
 def _fields(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what POST /v1/videos takes; a length needs frames and their rate, a size both sides."""
+    """Return what POST /v1/videos takes; seconds need frames and their rate, so frames alone are told as they are."""
     found = {"prompt": request["prompt"]}
     if "num_frames" in request and "fps" in request:
         found["seconds"] = f"{request['num_frames'] / request['fps']:g}"
+    elif "num_frames" in request:
+        found["num_frames"] = request["num_frames"]
     if "width" in request and "height" in request:
         found["size"] = f"{request['width']}x{request['height']}"
     return found | {name: request[name] for name in ("fps", "seed") if name in request}

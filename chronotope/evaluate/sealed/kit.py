@@ -154,6 +154,8 @@ def read_prompts(path: Path) -> list[dict[str, Any]]:
         check_document(row, "sealed_row", f"{where} cannot be sealed:")
         if "spec" not in row and (unknown := sorted(row.keys() - LINE)):
             raise FileProblem(f"{where} has the unknown field '{unknown[0]}'. {suggest(unknown[0], LINE)}")
+        if ("width" in row) != ("height" in row):
+            raise FileProblem(f"{where} has one side of a size; give width and height, or neither")
         if "inputs" in row:
             raise FileProblem(f"{where} has inputs beside its words; seal the prompts of a task of words alone")
         rows.append(row)

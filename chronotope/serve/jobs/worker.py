@@ -26,6 +26,7 @@ from chronotope.safety.policy.decide import RefusedError
 from chronotope.serve.jobs.costs import Cost, measure_costs
 from chronotope.serve.limits import ModelFacts, model_identity
 from chronotope.serve.order import Order, text_of
+from chronotope.storage import file_sha256
 
 if TYPE_CHECKING:
     from chronotope.generate.pipeline import Generator, Sampled
@@ -332,6 +333,7 @@ class _Maker:
             "num_frames": origin["num_frames"],
             "fps": stream.fps,
             "bytes": task.output.stat().st_size,
+            "sha256": file_sha256(task.output),
             "told": one.told,
             "seed": order.seed,
             "notes": list(one.notes),

@@ -1,0 +1,68 @@
+"""What the service would ignore without a word: fields without effect, and outputs that were exchanged on its disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from chronotope.media import video
+from chronotope.serve.service import Service
+from chronotope.storage import file_sha256
+from tests.serve.asking import ORDER, Ask, refused
+
+
+def save_clip(path: Path) -> None:
+    """Write a clip of 12 frames."""
+    video.write(path, np.full((12, 32, 48, 3), 90, np.uint8), 8)
+
+
+def test_an_output_that_is_changed_on_the_disk_is_not_used(ask: Ask, service: Service) -> None:
+    """Else a video would be made of another one than its name says, or handed out under it."""
+    name = ask("POST", "/v1/videos", json=ORDER).json()["id"]
+    job = service.store.claim()
+    assert job is not None and job.id == name
+    path = service.output_path(job)
+    save_clip(path)
+    service.store.complete(name, {"width": 48, "height": 32, "num_frames": 12, "fps": 8, "sha256": file_sha256(path)})
+    content = f"/v1/videos/{name}/content"
+    extension = {**ORDER, "task": "extend", "video": name}
+    assert ask("GET", content).status_code == 200
+    assert ask("POST", "/v1/generations", json=extension).status_code == 200
+    path.write_bytes(path.read_bytes() + b"x")
+    for said in (ask("GET", content), ask("POST", "/v1/generations", json=extension)):
+        assert refused(said, 400, "file_changed")["message"].endswith("after it was made; make it again")
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"consent": "It shows me."}, "none is given"),
+        ({"span": [0, 1]}, "a span of time goes with retake, not with a plain prompt"),
+        ({"at": [0]}, "0 pictures and 1 times"),
+        ({"task": "edit", "seconds": 9}, "keeps the"),
+        ({"task": "edit", "span": [0, 1]}, "a span of time goes with retake, not with edit"),
+        ({"task": "edit", "consent": "  "}, "got blanks"),
+    ],
+    ids=str,
+)
+def test_fields_without_effect_are_refused(ask: Ask, service: Service, fields: dict[str, Any], words: str) -> None:
+    order = {"prompt": "a red ball", "seed": 1, **fields}
+    if "task" in fields:
+        path = service.folder / "clip.mp4"
+        save_clip(path)
+        file = ask("POST", "/v1/files", files={"file": ("a.mp4", path.read_bytes())}).json()["id"]
+        order["video"] = {"file_id": file}
+    said = ask("POST", "/v1/generations", json=order)
+    assert said.status_code == 400 and words in said.text, said.text
+
+
+def test_fields_of_other_services_are_refused(ask: Ask) -> None:
+    for field in ({"output_format": "jpeg"}, {"background": "transparent"}, {"quality": "high"}, {"style": "vivid"}):
+        said = ask("POST", "/v1/images/generations", json={"prompt": "a red ball", **field})
+        assert said.status_code == 400 and next(iter(field)) in said.text
+    upload = {"file": ("a.png", b"x")}
+    said = ask("POST", "/v1/files", data={"purpose": "vision", "expires_after": "60"}, files=upload)
+    assert "expires_after" in refused(said, 400, "unknown_parameter")["message"]
