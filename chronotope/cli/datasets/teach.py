@@ -23,6 +23,7 @@ from chronotope.cli.terminal import SHUFFLED, progress, say
 from chronotope.cli.train.latents import encode_clips
 from chronotope.cli.train.networks import Shown, dit_config, run_dit
 from chronotope.cli.use import device
+from chronotope.config import names_of
 from chronotope.curate.decide import Filters
 from chronotope.curate.listing import source_identities
 from chronotope.curate.rights import Policy
@@ -320,7 +321,7 @@ def _settings(out: Path, lesson: Lesson) -> DiTRun:
         "train.average_decay": f"{min(0.997, max(0.9, 1 - 10 / steps)):.4f}",
         "train.warmup": f"{min(50, steps // 4)}",
     }
-    own = {setting.partition("=")[0].strip() for setting in lesson.settings}
+    own = names_of(lesson.settings)
     computed = [f"{name}={value}" for name, value in settings.items() if name not in own]
     config = dit_config(None, None, [*computed, *lesson.settings], lesson.start)
     steps = config.train.steps

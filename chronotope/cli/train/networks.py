@@ -19,7 +19,7 @@ from chronotope.cli.train.samples import progress_sampler, prompts_to_watch
 from chronotope.cli.train.start import inferred_run, with_defaults_of_clips
 from chronotope.cli.train.text import read_captions
 from chronotope.cli.use import say_unsealed
-from chronotope.config import override
+from chronotope.config import names_of, override
 from chronotope.data.clips import check_outside
 from chronotope.data.encode import NO_LIMITS
 from chronotope.data.latents import LatentDataset, fingerprint, read_header
@@ -86,7 +86,7 @@ def adapter_config(
     """Return the run of an adapter of the model `start`: of a preset, or without one of the sizes of that model."""
     if start is None:
         raise UsageError("an adapter is trained on the weights of a model; name it, for example --from small")
-    settled = preset or any(setting.replace(" ", "").startswith("train.steps=") for setting in settings)
+    settled = preset or "train.steps" in names_of(settings)
     steps = [] if settled else [f"train.steps={ADAPTER_STEPS}"]
     return dit_config(preset, seed, [f"adapter.rank={rank}", *steps, *settings], start)
 
@@ -138,7 +138,7 @@ def autoencoder_start(config: AutoencoderRun, name: str, settings: Sequence[str]
             f"{start} has other sizes than the preset: {trained.config} and not {config.model}; "
             "take the preset it was trained with"
         )
-    if is_frozen(trained.state_dict()) and any(one.startswith("train.freeze_encoder_from=") for one in settings):
+    if is_frozen(trained.state_dict()) and "train.freeze_encoder_from" in names_of(settings):
         say(f"note: not used: train.freeze_encoder_from; the encoder of {start} is frozen")
     return start
 
@@ -292,7 +292,7 @@ def captioner_start(config: CaptionerRun, name: str, settings: Sequence[str] = (
     load_captioner(start.parent)
     check_sizes(config.model, start)
     say_unsealed(start)
-    if any(one.startswith("model.vocabulary_size=") for one in settings):
+    if "model.vocabulary_size" in names_of(settings):
         say(f"note: not used: model.vocabulary_size; the vocabulary of {start} is kept")
     return start
 
