@@ -17,7 +17,19 @@ from typing import Annotated, Any, Literal, TypeVar, Union
 
 from chronotope.errors import UsageError, suggest
 
-__all__ = ["Count", "Formerly", "NotNegative", "Positive", "Range", "Seed", "Share", "from_dict", "names_of", "override", "to_dict"]
+__all__ = [
+    "Count",
+    "Formerly",
+    "NotNegative",
+    "Positive",
+    "Range",
+    "Seed",
+    "Share",
+    "from_dict",
+    "names_of",
+    "override",
+    "to_dict",
+]
 
 T = TypeVar("T")
 NoneType = type(None)

@@ -19,7 +19,7 @@ from tests.cli.models import answer, files_in, refused, run
 from tests.worlds.table.tables import needs_pictures
 
 WORDS = "world table --count 2 --size 48x32 --seed 4 --pictures 0.5 --split heldout --out".split()
-OTHER_SEED = [*WORDS[:WORDS.index("4")], "5", *WORDS[WORDS.index("4") + 1 :]]
+OTHER_SEED = [*WORDS[: WORDS.index("4")], "5", *WORDS[WORDS.index("4") + 1 :]]
 
 
 @pytest.fixture(autouse=True)

@@ -84,7 +84,9 @@ def chosen_for_run(run: DiTRun, hours: float, settings: Sequence[str], out: Path
     if before:
         kept = {name: before[name] for name in (*CHOSEN, "model.head_dim", "train.warmup") if name in before}
         said = ", ".join(f"{name}={value}" for name, value in kept.items())
-        return override(run, [f"{name}={value}" for name, value in kept.items()]), f"as this training began: {said}"
+        return override(run, [f"{name}={value}" for name, value in kept.items()]), (
+            f"note: not used: --hours {hours:g}; this training has begun and goes on as it began: {said}"
+        )
     return from_first(join_ranks(), lambda: chosen_for_hours(run, hours, settings))
 
 
