@@ -105,7 +105,7 @@ if not done.exists():
         train("two", "model.width=64", "model.head_dim=32")
     except UsageError as problem:
         print(f"refused: rank {{rank}}: {{problem.said}}: {{problem}}", flush=True)
-    for what, settings, data in (("settings", [f"seed={{rank}}"], "latents"), ("data", [], ("latents", "others")[rank])):
+    for settings, data in (([f"seed={{rank}}"], "latents"), ([], ("latents", "others")[rank])):
         try:
             train("apart", *settings, data=(data,))
         except UsageError as problem:
