@@ -105,9 +105,9 @@ if not done.exists():
         train("two", "model.width=64", "model.head_dim=32")
     except UsageError as problem:
         print(f"refused: rank {{rank}}: {{problem.said}}: {{problem}}", flush=True)
-    for settings, data in (([f"seed={{rank}}"], "latents"), ([], ("latents", "others")[rank])):
+    for settings, data in (([f"seed={{rank}}"], ("latents",)), ([], ("latents",) * (1 + rank))):
         try:
-            train("apart", *settings, data=(data,))
+            train("apart", *settings, data=data)
         except UsageError as problem:
             print(f"apart: rank {{rank}}: {{problem.said}}: {{problem}}", flush=True)
     write, saves = HuggingFaceStorageWriter.write_data, itertools.count(1)
