@@ -26,7 +26,7 @@ from chronotope.data.latents import LatentDataset
 from chronotope.data.limits import Limits
 from chronotope.generate.pipeline import find_model, load_autoencoder
 from chronotope.geometry import Geometry
-from chronotope.jsonl import read_jsonl
+from chronotope.jsonl import read_sealed_rows
 from chronotope.media import video
 from chronotope.storage import read_json, write_json
 from chronotope.train.dit import train_dit
@@ -171,7 +171,7 @@ def _named(folders: Sequence[Path], work: Path) -> list[Path]:
 
 
 def _result(name: str, out: Path) -> dict[str, Any]:
-    rows = [row for row in read_jsonl(out / "log.jsonl") if "heldout/unseen" in row]
+    rows = [row for row in read_sealed_rows(out / "log.jsonl").rows if "heldout/unseen" in row]
     curves = {key: [row[f"heldout/{key}"] for row in rows] for key in ("unseen", "seen", "stage")}
     numbers = read_json(out / "result.json")
     return {"run": name, "steps": [row["step"] for row in rows], **curves, "seconds": round(numbers["seconds"], 1)}

@@ -64,7 +64,7 @@ EARLIER_ADAPTER_FILES = ("adapter.safetensors", "adapter_config.json")
 SHARDS = "state"  # the folder of what several processes wrote in place of state.safetensors
 STATE_FILES = ("state.safetensors", "model.json", *MODEL_FILES)
 # Fields of model.json that do not change what the model computes.
-UNHASHED = ("trained_on", "similar_words", "data", "data_before", "licence", "files", "checksum")
+UNHASHED = ("trained_on", "similar_words", "data", "data_before", "heldout", "licence", "files", "checksum")
 
 MEND = "copy it again or train it again"
 

@@ -17,7 +17,19 @@ from typing import Annotated, Any, Literal, TypeVar, Union
 
 from chronotope.errors import UsageError, suggest
 
-__all__ = ["Count", "Formerly", "NotNegative", "Positive", "Range", "Seed", "Share", "from_dict", "override", "to_dict"]
+__all__ = [
+    "Count",
+    "Formerly",
+    "NotNegative",
+    "Positive",
+    "Range",
+    "Seed",
+    "Share",
+    "from_dict",
+    "names_of",
+    "override",
+    "to_dict",
+]
 
 T = TypeVar("T")
 NoneType = type(None)
@@ -234,9 +246,15 @@ def _nearest(value: Any, args: tuple[Any, ...], problems: list[UsageError]) -> U
     return max(zip(kinds, problems, strict=True), key=lambda pair: similarity(pair[0]))[1]
 
 
+def names_of(assignments: Iterable[str]) -> frozenset[str]:
+    """Return the paths that `path=value` settings set, as `override` reads them."""
+    return frozenset(assignment.partition("=")[0].strip() for assignment in assignments)
+
+
 def override(obj: T, assignments: Iterable[str]) -> T:
-    """Apply `path=value` settings to a nested frozen dataclass; raise UsageError for unknown or repeated paths and
-    wrong types.
+    """Apply `path=value` settings to a nested frozen dataclass.
+
+    Raises UsageError for unknown or repeated paths, whole tables, and wrong types.
 
     Values have TOML syntax; a bare word is a string, and a bare `none` is None where the field may be None.
     """
@@ -258,10 +276,15 @@ def _set(obj: Any, data: dict[str, Any], path: list[str], text: str, whole: str)
     name, *rest = path
     if name not in names:
         raise UsageError(f"unknown setting '{whole}'. {suggest(name, names)}")
+    current = getattr(obj, name)
     if not rest:
+        if dataclasses.is_dataclass(current) and (parts := [f.name for f in dataclasses.fields(current) if f.init]):
+            raise UsageError(
+                f"'{whole}' is a table, and setting it would put what it does not name back to a default; set its "
+                f"parts one by one, for example {whole}.{parts[0]}=..."
+            )
         data[name] = to_dict(_parse(text, typing.get_type_hints(type(obj), include_extras=True)[name], whole))
         return
-    current = getattr(obj, name)
     if not dataclasses.is_dataclass(current):
         raise UsageError(f"unknown setting '{whole}': '{name}' has no parts")
     _set(current, data[name], rest, text, whole)
@@ -273,9 +296,11 @@ def _parse(text: str, hint: Any, where: str) -> Any:
     if text == "none" and NoneType in choices:
         return None
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
+        value, *more = tomllib.loads(f"value = {text}").values()
     except ValueError:  # no TOML, or a number of more than 4300 digits
         return _convert(text, hint, where)
+    if more:
+        raise UsageError(f"{where} = {text!r}: expected one value, got several lines; give each setting of its own")
     try:
         return _convert(value, hint, where)
     except UsageError:

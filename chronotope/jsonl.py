@@ -1,10 +1,16 @@
-"""Files of one JSON object a line: appended to durably; a line that was cut off is told from a whole one."""
+"""Files of one JSON object a line: appended to durably; a line that was cut off is told from a whole one.
+
+Lines may be sealed: the `seal` of a line is a hash of it and of all lines before it, so that one that was edited, added
+or taken out is noticed, but for the last lines. Where these are cut off, only who knows the last seal notices it.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +18,9 @@ from chronotope.errors import FileProblem
 from chronotope.parsing import parse_json
 from chronotope.storage import write_atomically
 
-__all__ = ["append_jsonl", "read_jsonl", "write_jsonl"]
+__all__ = ["SealedRows", "append_jsonl", "read_jsonl", "read_sealed_rows", "sealed_row", "write_jsonl"]
+
+DIGITS = 16  # of the SHA-256 in a seal
 
 
 def read_jsonl(path: Path, on_torn: Callable[[str], None] | None = None) -> list[dict[str, Any]]:
@@ -39,6 +47,51 @@ def read_jsonl(path: Path, on_torn: Callable[[str], None] | None = None) -> list
     elif last and on_torn:
         on_torn(f"{path}: the last line, {len(rows) + 1}, was cut off while it was written and is left out")
     return rows
+
+
+@dataclass(frozen=True)
+class SealedRows:
+    """The rows of a file without their seals, the seal that each line has or would have, and whether all have one."""
+
+    rows: list[dict[str, Any]]
+    seals: list[str]
+    sealed: bool
+
+    @property
+    def last(self) -> str:
+        """The seal of the last line; the empty text of no line."""
+        return self.seals[-1] if self.seals else ""
+
+
+def read_sealed_rows(path: Path, on_torn: Callable[[str], None] | None = None) -> SealedRows:
+    """Read a file as `read_jsonl`; raise FileProblem where a line does not fit its seal too.
+
+    Lines before the first seal are those of an earlier version, and are covered by the seals of later lines.
+    """
+    rows, seals, first = read_jsonl(path, on_torn), [""], None
+    for number, row in enumerate(rows, start=1):
+        found = row.pop("seal", None)
+        first = number if found is not None and first is None else first
+        try:
+            seals.append(_seal(seals[-1], row))
+        except RecursionError:
+            raise FileProblem(f"{path}, line {number}, is nested too deeply") from None
+        if first and found != seals[-1]:
+            raise FileProblem(
+                f"{path}, line {number}, or one before it was edited, added or taken out: its seal is another one; "
+                "restore the file from a copy, or delete it"
+            )
+    return SealedRows(rows, seals[1:], first == 1 or not rows)
+
+
+def sealed_row(before: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row with its seal, which follows the seal of the line `before`, the empty text for the first line."""
+    plain = json.loads(json.dumps(row))  # as it is read again
+    return {**plain, "seal": _seal(before, plain)}
+
+
+def _seal(before: str, row: Mapping[str, Any]) -> str:
+    return hashlib.sha256(f"{before}{json.dumps(row, sort_keys=True)}".encode()).hexdigest()[:DIGITS]
 
 
 def _row(line: bytes) -> dict[str, Any] | None:

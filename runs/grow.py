@@ -15,6 +15,7 @@ import argparse
 import math
 import sys
 from pathlib import Path
+from typing import Any
 
 from chronotope import checkpoint
 from chronotope.cli.language.captioners import load_captioner
@@ -22,6 +23,7 @@ from chronotope.config import to_dict
 from chronotope.data.clips import find_clips
 from chronotope.data.latents import LatentDataset, fingerprint
 from chronotope.data.pixels import PoolConfig, load_pool
+from chronotope.data.record import data_behind
 from chronotope.generate.pipeline import Generator, find_model, load_autoencoder
 from chronotope.models.captioner import LatentCaptioner
 from chronotope.models.dit import DiT
@@ -30,13 +32,33 @@ from chronotope.train.grow import fit_new_channels, grow_autoencoder, grow_capti
 
 def grow_an_autoencoder(model: str, frames: int, channels: int, data: list[Path], out: Path) -> None:
     """Write the grown autoencoder to `out`/autoencoder; `data` are the clips that its new channels are fitted to."""
-    old = load_autoencoder(find_model(model))
+    folder = _part_of(model, "autoencoder")
+    old = load_autoencoder(folder)
     new = grow_autoencoder(old, frames, channels)
     if channels > old.config.channels:
         shapes = ((frames, 32, 32),)
         pool = load_pool([find_clips(folder)[:200] for folder in data], PoolConfig(shapes=shapes), 0, print)
         fit_new_channels(new, pool.batch(0, 0).float() / 127.5 - 1, old.config.channels)
-    checkpoint.save_model(out / "autoencoder", new, {"kind": "autoencoder", "config": to_dict(new.config)})
+    about = {"kind": "autoencoder", "config": to_dict(new.config), **_data_of(folder, fingerprint(old))}
+    checkpoint.save_model(_new(out / "autoencoder"), new, about)
+
+
+def _part_of(model: str, part: str) -> Path:
+    """Return the folder of a part of a model, or the model itself where it is a folder of that part alone."""
+    folder = find_model(model)
+    return folder / part if (folder / part).is_dir() else folder
+
+
+def _new(folder: Path) -> Path:
+    """Return a folder that holds no model; one that was trained there would be lost."""
+    if (folder / "model.json").exists():
+        sys.exit(f"grow.py: {folder} holds a model; give another --out")
+    return folder
+
+
+def _data_of(folder: Path, weights: str) -> dict[str, Any]:
+    """Return the fields that name the training data of a grown model: those of the one that it was grown from."""
+    return {"data": [], "data_before": data_behind(checkpoint.read_description(folder), weights)}
 
 
 def grow_on_latents(part: str, model: str, autoencoder: Path, data: list[Path], out: Path) -> None:
@@ -45,14 +67,18 @@ def grow_on_latents(part: str, model: str, autoencoder: Path, data: list[Path], 
     `data` are latents of that autoencoder.
     """
     folder, dataset = find_model(model) / part, LatentDataset(data)
+    _new(out / part)
     about, description = dataset.about[0], checkpoint.read_description(folder)
     if about["autoencoder"] != (found := fingerprint(load_autoencoder(autoencoder))):
         sys.exit(f"grow.py: {data[0]} was encoded by autoencoder {about['autoencoder']}, and {autoencoder} is {found}")
+    old: DiT | LatentCaptioner
     new: DiT | LatentCaptioner
     if part == "dit":
-        new = grow_dit(Generator.load(model).dit, about["channels"])
+        old = Generator.load(model).dit
+        new = grow_dit(old, about["channels"])
     else:
-        new = grow_captioner(load_captioner(find_model(model)).network, about["channels"])
+        old = load_captioner(find_model(model)).network
+        new = grow_captioner(old, about["channels"])
     deviation = list(dataset.deviation() * math.prod(new.config.patch_size))
     description |= (
         {"flow": description["flow"] | {"deviation": deviation}} if part == "dit" else {"deviation": deviation}
@@ -61,8 +87,9 @@ def grow_on_latents(part: str, model: str, autoencoder: Path, data: list[Path], 
         "config": to_dict(new.config),
         "geometry": description["geometry"] | {"stride": list(about["stride"])},
         "autoencoder": about["autoencoder"],
+        **_data_of(folder, fingerprint(old)),
     }
-    for name in ("data", "training", "started_from"):  # of the weights that it was grown from
+    for name in ("heldout", "training", "started_from"):  # of the weights that it was grown from
         description.pop(name, None)
     checkpoint.save_model(out / part, new, description)
     checkpoint.copy_model(autoencoder / "autoencoder", out / "autoencoder")

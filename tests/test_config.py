@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chronotope.caption.subwords import MIN_VOCABULARY
-from chronotope.config import from_dict, override, to_dict
+from chronotope.config import from_dict, names_of, override, to_dict
 from chronotope.errors import ChronotopeError, FileProblem, UsageError, suggest
 from chronotope.presets import PRESETS, find_preset
 from chronotope.train.autoencoder import AutoencoderRun
@@ -156,7 +156,9 @@ def test_override_types(setting: str, path: str, value: Any) -> None:
         ("trian.steps=5", ["trian.steps", "Did you mean 'train'"]),
         ("num_pixels=5", ["num_pixels"]),
         ("name.first=5", ["name.first", "no parts"]),
-        ("train=5", ["train = 5", "a table for Train"]),
+        ("train=5", ["'train' is a table", "train.steps=..."]),
+        ("train={steps = 5}", ["'train' is a table", "back to a default"]),  # rate and schedule would be too
+        ("train.steps=5\nname='x'", ["train.steps", "expected one value, got several lines"]),
         ("train.steps", ["not a setting", "path=value"]),
         ("train.steps=1.5", ["train.steps = 1.5", "expected int", "float"]),
         ("train.steps=true", ["train.steps = True", "expected int", "bool"]),
@@ -203,6 +205,7 @@ def test_a_field_without_default_may_be_none() -> None:
 
 
 def test_a_setting_is_given_once() -> None:
+    assert names_of(["train.steps=1", " name = a=b"]) == {"train.steps", "name"}
     with pytest.raises(UsageError, match=r"train\.steps is set twice, to 1 and to 2; set it once"):
         override(RUN, ["train.steps=1", "name=x", "train.steps = 2"])
 

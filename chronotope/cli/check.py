@@ -12,7 +12,7 @@ from typing import Any
 from chronotope import checkpoint
 from chronotope.caption.encoder.tokenizer import StateTokenizer
 from chronotope.cli.analysis import folder_of_videos
-from chronotope.cli.datasets.samples import changes_in_samples
+from chronotope.cli.datasets.samples import PLAN, changes_in_samples
 from chronotope.cli.language.captioners import load_captioner
 from chronotope.cli.language.expanders import load_expander
 from chronotope.cli.terminal import echo, progress, say, visible
@@ -28,11 +28,12 @@ from chronotope.evaluate.page.html import is_page, is_page_of
 from chronotope.evaluate.report import read_report
 from chronotope.evaluate.unfinished import describe_evaluation, describe_export, is_export, lost_in_export
 from chronotope.generate.pipeline import Generator, find_model, load_autoencoder
-from chronotope.jsonl import read_jsonl
+from chronotope.jsonl import read_sealed_rows
 from chronotope.media import video
 from chronotope.models.text import TextTokenizer
 from chronotope.sealed import unsealed
 from chronotope.storage import PARTS, file_sha256
+from chronotope.train.log import LOG, QUARANTINE, changes_in_log
 from chronotope.train.same_run import settings_of_run, strange_checkpoints
 
 __all__ = ["check", "refuse_other_videos", "say_problems_of_report"]
@@ -231,10 +232,11 @@ def _audit_run(folder: Path) -> Iterator[Finding]:
 
 def _audit_samples(folder: Path) -> Iterator[Finding]:
     """Compare the samples on the page of a taught model with those that were recorded."""
-    if not (folder / "teach.json").is_file():
+    if not (folder / PLAN).is_file():
         return
     try:
         yield from changes_in_samples(folder)
+        yield from (Finding(sentence, serious=False) for sentence in unsealed(folder / PLAN))
     except (ChronotopeError, OSError) as problem:
         yield Finding(f"the samples cannot be compared with their record: {problem}")
 
@@ -294,15 +296,23 @@ def _audit_part(folder: Path) -> Iterator[Finding]:
         except FileProblem as problem:
             what = str(problem).partition(f"; {checkpoint.MEND}")[0]
             yield Finding(what, f"delete {saved}; training goes on from an older checkpoint: {again}")
-    log = folder / "log.jsonl"
-    if log.is_file():
+    yield from _audit_logs(folder)
+
+
+def _audit_logs(folder: Path) -> Iterator[Finding]:
+    """Check the lines of a training's log, and of its skipped steps, by their seals."""
+    notes, mend = list[str](), "restore the file, or delete it: only curves are lost, but training refuses it"
+    for log in (folder / LOG, folder / QUARANTINE):
         try:
-            torn: list[str] = []
-            read_jsonl(log, torn.append)
-            for sentence in torn:
-                yield Finding(sentence, serious=False)
+            if log.is_file() and not read_sealed_rows(log, notes.append).sealed:
+                notes.append(f"{log} has lines without a seal, so nothing tells whether they were changed")
         except FileProblem as problem:
-            yield Finding(str(problem), "delete that line, or the file: only curves are lost, but training refuses it")
+            yield Finding(str(problem), mend)
+    with contextlib.suppress(FileProblem):  # said above, or of each checkpoint
+        if latest := checkpoint.latest_checkpoint(folder):
+            for sentence in changes_in_log(folder, checkpoint.read_counters(latest)):
+                yield Finding(sentence, "restore the file from a copy")
+    yield from (Finding(sentence, serious=False) for sentence in notes)
 
 
 def _reached_its_end(folder: Path) -> bool:

@@ -223,7 +223,6 @@ def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Pa
 @option(
     "--consent",
     default="",
-    once=True,
     metavar="TEXT",
     help="What you state of the people in given pictures and clips; a policy may need it. It stands in the file.",
 )

@@ -28,7 +28,7 @@ from chronotope.evaluate.unfinished import describe_evaluation, describe_export,
 from chronotope.generate.pipeline import PICKLES, WEIGHTS, Generator, load_autoencoder
 from chronotope.generate.stored.knowledge import lengths_in_words, name_of, sizes_in_words
 from chronotope.geometry import Geometry
-from chronotope.jsonl import read_jsonl
+from chronotope.jsonl import read_sealed_rows
 from chronotope.media import video
 from chronotope.safety.disclosure import layers_of
 from chronotope.sealed import unsealed
@@ -350,7 +350,7 @@ def _progress(run: Path) -> dict[str, Any]:
     if (run / "state.json").is_file():
         facts["state"] = read_json(run / "state.json")
     log = run / "log.jsonl"
-    rows = read_jsonl(log) if log.is_file() else []
+    rows = read_sealed_rows(log).rows if log.is_file() else []
     if rows:
         last = [row for row in rows if row.get("step") == rows[-1].get("step")]  # of the loss, and of what is held out
         facts["last_log"] = {name: value for row in last for name, value in row.items()}

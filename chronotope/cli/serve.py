@@ -240,7 +240,6 @@ def _devices(workers: int | None) -> tuple[str, ...]:
 @option(
     "--consent",
     default="",
-    once=True,
     metavar="TEXT",
     help="What you state of the people in the picture; a policy may need it. It stands in the record.",
 )

@@ -149,14 +149,7 @@ def _scaled(value: int, unit: str) -> str:
 
 
 class Option(click.Option):
-    """An option whose help leaves out the range of values, which the error message names.
-
-    An option that is given `once` is a statement: a second one is refused, and does not replace the first in silence.
-    """
-
-    def __init__(self, *args: Any, once: bool = False, **named: Any) -> None:
-        super().__init__(*args, **named)
-        self.once = once
+    """An option whose help leaves out the range of values, which the error message names."""
 
     def get_help_extra(self, ctx: click.Context) -> Any:
         extra: dict[str, Any] = {**super().get_help_extra(ctx)}
@@ -183,12 +176,7 @@ class Command(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         args = list(_spread(args, self.spread))
-        _, _, found = self.make_parser(ctx).parse_args(args=list(args))
-        for param, times in Counter(found).items():
-            if isinstance(param, Option) and param.once and times > 1:
-                raise click.UsageError(
-                    f"{param.opts[0]} is given {times} times; give it once, with all that it says", ctx
-                )
+        _refuse_repeated(self, ctx, args)
         return super().parse_args(ctx, args)
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -206,6 +194,14 @@ class Command(click.Command):
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         formatter.write(f"\nexamples\n{_indented(self.examples)}")
+
+
+def _refuse_repeated(command: click.Command, ctx: click.Context, args: Sequence[str]) -> None:
+    """Refuse an option of one value that is given twice: the last one would replace the others without a word."""
+    _, _, found = command.make_parser(ctx).parse_args(args=list(args))
+    for param, times in Counter(found).items():
+        if isinstance(param, Option) and not param.multiple and times > 1:
+            raise click.UsageError(f"{param.opts[0]} is given {times} times; give it once", ctx)
 
 
 def _spread(args: Sequence[str], names: Sequence[str]) -> Iterator[str]:
@@ -255,6 +251,7 @@ class Commands(click.Group):
         if not args:
             click.echo(ctx.get_help())
             ctx.exit()
+        _refuse_repeated(self, ctx, args)
         return super().parse_args(ctx, args)
 
     def resolve_command(

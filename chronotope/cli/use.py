@@ -356,6 +356,7 @@ def merge(model: str, adapters: Mapping[str | Path, float], out: Path) -> dict[s
     source = generator.folder
     say_unsealed(source, *(find_adapter(adapter.folder) for adapter in generator.adapters))
     description = checkpoint.read_description(source / "dit")
+    description.pop("heldout", None)  # from the base: an adapter may have been trained on it
     record = record_of_model(source, generator.adapters)
     origin = [adapter.origin for adapter in generator.adapters]
     models: list[tuple[Mapping[str, Any], str]] = [(description, generator.adapters[0].base)]

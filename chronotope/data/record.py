@@ -26,7 +26,9 @@ from chronotope.storage import file_sha256, read_json, write_json
 __all__ = [
     "TrainingRecord",
     "changes_in_data",
+    "changes_in_heldout",
     "content_of_row",
+    "data_and_before",
     "data_and_repetitions",
     "data_before",
     "data_behind",
@@ -160,6 +162,21 @@ def resumed_data(description: Mapping[str, Any], now: Sequence[Mapping[str, Any]
     """Name the data that a checkpoint has seen, without those of the training as it goes on `now`."""
     known = {_identity(about) for about in now}
     return [about for about in data_behind(description) if _identity(about) not in known]
+
+
+def data_and_before(
+    run: Path, now: Sequence[Mapping[str, Any]], start: Path | None = None, weights: str | None = None
+) -> dict[str, Any]:
+    """Return the fields `data` and `data_before` of a model whose training in `run` goes on, or begins, with `now`.
+
+    `start` is the folder of the model that it begins with, of the fingerprint `weights`.
+    """
+    before: list[dict[str, Any]] = []
+    if latest := checkpoint.latest_checkpoint(run):
+        before = resumed_data(checkpoint.read_description(latest), now)
+    elif start:
+        before = data_behind(checkpoint.read_description(start), weights)
+    return {"data": list(now), "data_before": before}
 
 
 def merged_data(descriptions: Sequence[tuple[Mapping[str, Any], str]]) -> dict[str, Any]:
@@ -299,6 +316,19 @@ def changes_in_data(run: Path, now: Sequence[Mapping[str, Any]], finished: bool 
     return [
         f"note: the training data have changed since the last checkpoint (then {then}, now {new}); "
         "the rest of the training uses the new data"
+    ]
+
+
+def changes_in_heldout(run: Path, now: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say in a sentence where the held-out clips differ from those of the newest checkpoint."""
+    latest = checkpoint.latest_checkpoint(run)
+    before = checkpoint.read_description(latest).get("heldout") if latest else None
+    if not isinstance(before, list) or before == list(now):  # earlier versions named none
+        return []
+    then, new = (" and ".join(map(_named, data)) or "none" for data in (before, now))
+    return [
+        f"note: the held-out clips have changed since the last checkpoint (then {then}, now {new}); their losses "
+        "in the log are of other clips from now on, and cannot be compared"
     ]
 
 

@@ -25,6 +25,7 @@ from chronotope.data.latents import LatentDataset, fingerprint
 from chronotope.data.record import (
     TrainingRecord,
     changes_in_data,
+    changes_in_heldout,
     data_behind,
     data_of_latents,
     read_record,
@@ -56,6 +57,7 @@ from chronotope.train.fit import (
     check_actions_of_folders,
     check_autoencoder,
     check_latents,
+    check_processes,
     check_text_encoder,
 )
 from chronotope.train.log import TrainingLog, write_toml
@@ -193,6 +195,11 @@ def _encoder_of(config: DiTRun, out: Path, start: Path | None) -> EncoderFacts |
 def check_compatible(config: DiTRun, start: Path) -> None:
     """Raise UsageError for a start model with other sizes, another path or another prediction than the config."""
     trained = checkpoint.read_description(start)
+    if "student" in trained:
+        raise UsageError(
+            f"{start} is a student of few steps, with guidance in its weights, which a training would not keep; start "
+            f"from its teacher, {trained.get('started_from')}, and train a student of that again"
+        )
     has, asked = (bool(width) for width in (trained["config"].get("text_width"), config.model.text_width))
     if has and not asked:
         named = f"--text-encoder {trained['text_encoder']['name']}"
@@ -394,7 +401,9 @@ def train_dit(
     # setup: folder, data, text, device
     (out / "samples").mkdir(parents=True, exist_ok=True)
     ranks, dataset = join_ranks(), LatentDataset(data, weights)
-    run, settings = from_first(ranks, lambda: prepare_run(config, dataset, out, start)), to_dict(config)
+    settings, tried = to_dict(config), data_of_latents(LatentDataset(heldout)) if heldout else []
+    check_processes(ranks, {"settings": settings, "data": data_of_latents(dataset), "held-out data": tried})
+    run = from_first(ranks, lambda: prepare_run(config, dataset, out, start))
     config, train, seed = run.config, config.train, config.seed
     tokenizer = text_tokenizer(run, dataset, heldout, out, ranks, start)
     if ranks.first:
@@ -405,8 +414,8 @@ def train_dit(
     torch.manual_seed(seed)
     run, model, state = begin(run, out, start, device, ranks)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    description = describe(run, dataset, start)
-    notes = [*changes_in_data(out, description["data"]), *state.resume(out)]
+    description = {**describe(run, dataset, start), "heldout": tried}
+    notes = [*changes_in_data(out, description["data"]), *changes_in_heldout(out, tried), *state.resume(out)]
     notes += check_actions_of_folders(run.actions, (*data, *heldout))
     teacher = load_teacher(config, start, device)
     lesson = teacher.pack if teacher else lambda packed: packed

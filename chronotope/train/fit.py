@@ -16,6 +16,7 @@ from chronotope.errors import UsageError
 from chronotope.geometry import Geometry
 from chronotope.models.captioner import CaptionerConfig
 from chronotope.models.dit import DiTConfig
+from chronotope.parallel import Ranks, from_all, from_first
 
 __all__ = [
     "check_actions",
@@ -23,9 +24,25 @@ __all__ = [
     "check_autoencoder",
     "check_latents",
     "check_model",
+    "check_processes",
     "check_text_encoder",
     "check_vocabulary",
 ]
+
+
+def check_processes(ranks: Ranks, facts: Mapping[str, Any]) -> None:
+    """Refuse processes of one training whose facts differ: those of the first would be taken for those of all."""
+    first, *others = from_all(ranks, dict(facts))
+
+    def check() -> None:
+        for rank, found in enumerate(others, start=1):
+            if other := [name for name in first if found[name] != first[name]]:
+                raise UsageError(
+                    f"process {rank} of this training has other {' and '.join(other)} than process 0; start all "
+                    "processes with the same command, and give every machine the same files"
+                )
+
+    from_first(ranks, check)
 
 
 def check_model(model: DiTConfig | CaptionerConfig, geometry: Geometry) -> None:

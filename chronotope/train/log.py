@@ -13,25 +13,28 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from chronotope.config import to_dict
 from chronotope.errors import FileProblem, UsageError, visible
-from chronotope.jsonl import append_jsonl, read_jsonl, write_jsonl
+from chronotope.jsonl import append_jsonl, read_sealed_rows, sealed_row, write_jsonl
 from chronotope.storage import write_atomically
 
-__all__ = ["TrainingLog", "write_toml"]
+__all__ = ["LOG", "QUARANTINE", "TrainingLog", "changes_in_log", "seal_of_log", "write_toml"]
+
+LOG, QUARANTINE = "log.jsonl", "quarantine.jsonl"
 
 
 class TrainingLog:
     """Appends numbers to `log.jsonl` and shows them; lines after `step`, from before a resumption, are deleted first.
 
-    Skipped steps are written to `quarantine.jsonl`.
+    Skipped steps are written to `quarantine.jsonl`. The lines of both are sealed.
 
     With `writes=False` (all processes but the first) nothing is written or shown.
     """
 
     def __init__(self, run: Path, name: str, total: int, step: int, quiet: bool = False, writes: bool = True) -> None:
-        self.path = run / "log.jsonl"
-        self.quarantine = run / "quarantine.jsonl"
+        self.path = run / LOG
+        self.quarantine = run / QUARANTINE
         self.writes = writes
         self.console = Console(stderr=True, quiet=quiet or not writes)
+        self._seals: dict[Path, str] = {}  # of the last lines
         if writes:
             for path in (self.path, self.quarantine):
                 self._cut(path, step)
@@ -49,12 +52,20 @@ class TrainingLog:
 
     def _cut(self, path: Path, step: int) -> None:
         """Delete the rows after a step."""
-        rows = read_jsonl(path, self.say) if path.exists() else []
+        self._seals[path] = ""
+        if not path.exists():
+            return
+        rows = read_sealed_rows(path, self.say).rows
         if not all(isinstance(row.get("step"), int) for row in rows):
             raise FileProblem(f"{path} holds a row without a step; it was damaged or edited: mend or delete it")
         kept = [row for row in rows if step and row["step"] <= step]  # one that begins anew writes all of them again
-        if path.exists():
-            write_jsonl(path, kept)
+        write_jsonl(path, [self._sealed(path, row) for row in kept])
+
+    def _sealed(self, path: Path, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a row with the seal that follows the last one of the file."""
+        sealed = sealed_row(self._seals[path], row)
+        self._seals[path] = sealed["seal"]
+        return sealed
 
     def __enter__(self) -> TrainingLog:
         self.progress.start()
@@ -80,7 +91,8 @@ class TrainingLog:
         """
         spike = {"gradient_norm": gradient_norm} if math.isfinite(gradient_norm) else {}
         if self.writes:
-            append_jsonl(self.quarantine, {"step": step, "loss": str(loss), **spike, "clips": list(clips)})
+            row = {"step": step, "loss": str(loss), **spike, "clips": list(clips)}
+            append_jsonl(self.quarantine, self._sealed(self.quarantine, row))
         why = f"its gradient norm ({gradient_norm:g}) is a spike" if spike else ""
         why = why or f"its loss ({loss:g}) or gradient is not finite"
         self.say(f"step {step} is skipped: {why}; see {self.quarantine}")
@@ -89,13 +101,31 @@ class TrainingLog:
         """Write and show the numbers of a step, rounded to six significant digits."""
         rounded = {name: float(f"{value:.6g}") for name, value in numbers.items()}
         if self.writes:
-            append_jsonl(self.path, {"step": step, **rounded})
+            append_jsonl(self.path, self._sealed(self.path, {"step": step, **rounded}))
         # parts of the held-out loss are in the file alone
         names = [name for name in rounded if name != "seconds" and not name.startswith("heldout_by_")]
         shown = "  ".join(f"{name} {rounded[name]:.4g}" for name in names)
         self.progress.update(self.task, completed=step, numbers=shown)
         if not self.console.is_terminal:
             self.console.print(f"step {step}  {shown}", highlight=False)
+
+
+def seal_of_log(run: Path) -> str:
+    """Return the seal of the last line of a log, which a checkpoint keeps; the empty text where there is none."""
+    return read_sealed_rows(run / LOG).last if (run / LOG).exists() else ""
+
+
+def changes_in_log(run: Path, counters: Mapping[str, Any]) -> list[str]:
+    """Say in a sentence where a log is not the one that the run had at a checkpoint, by its `counters`.
+
+    Raises FileProblem where a line does not fit its seal.
+    """
+    expected = counters.get("log")
+    seals = read_sealed_rows(run / LOG).seals if (run / LOG).exists() else []
+    if not expected or expected in seals:  # earlier versions kept none
+        return []
+    what = "has other lines than those that were written" if seals else "is gone, with the lines"
+    return [f"{run / LOG} {what} up to step {counters['step']}: its curves are not those of the whole training"]
 
 
 def write_toml(path: Path, config: Any) -> None:

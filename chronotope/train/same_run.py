@@ -24,6 +24,7 @@ FIXED = (
     "adapter.",
     "geometry.",
     "flow.",
+    "student.steps",
 )  # settings, or tables of them, that a run keeps from its first step
 FREE = ("flow.shift",)  # the exception: it is of sampling
 MEASURED = ("model.vocabulary_size", "flow.deviation")  # earlier versions saved what was found, not what was asked

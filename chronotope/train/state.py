@@ -38,6 +38,7 @@ from chronotope.parallel import (
     write_together,
 )
 from chronotope.storage import free_space_for, remove_folder
+from chronotope.train.log import changes_in_log, seal_of_log
 
 __all__ = ["LEAST_RATE", "TrainState", "check_rates", "random_generator"]
 
@@ -225,6 +226,7 @@ class TrainState:
         Raises NotFiniteError and FileProblem, and deletes nothing, where it cannot be written.
         """
         tensors, counters = self._tensors(), {name: getattr(self, name) for name in COUNTERS}
+        counters["log"] = from_first(self.ranks, lambda: seal_of_log(run))
         average = self.weights(self.average).values()
         needed = sum(tensor.nbytes for tensor in (*tensors.values(), *average))
         from_first(self.ranks, lambda: free_space_for(run, needed))
@@ -283,6 +285,8 @@ class TrainState:
             setattr(self, name, counters.get(name, getattr(self, name)))  # earlier versions saved fewer
         if not self._damaged:
             from_first(self.ranks, lambda: _remove_old(run))  # which a run that was stopped at its last save left
+        changes = from_first(self.ranks, lambda: changes_in_log(run, counters))
+        notes += [f"note: {change}" for change in changes]
         if before != self.ranks.size:
             here = self.ranks.size
             notes.append(

@@ -113,6 +113,16 @@ def test_every_option_is_explained_once(path: tuple[str, ...]) -> None:
             assert len(re.findall(rf"^ +(?:-o, )?{param.opts[-1]}\b", text, re.MULTILINE)) == 1
 
 
+@pytest.mark.parametrize("path", [(), *COMMANDS], ids=" ".join)
+def test_an_option_of_one_value_is_given_once(path: tuple[str, ...]) -> None:
+    for param in (COMMANDS[path] if path else cli.chronotope).params:
+        if isinstance(param, click.Option) and param.expose_value and not param.multiple:
+            words = [] if param.is_flag else ["1"] * param.nargs
+            twice = [word for name in (param.opts[0], param.opts[-1]) for word in (name, *words)]
+            said = refused(*path, *twice, *(() if path else ("info", ".")), status=2)
+            assert said.startswith(f"{param.opts[0]} is given 2 times; give it once"), said
+
+
 def test_help_names_all_presets_and_scopes() -> None:
     assert all(name in NAMED for name in PRESETS)
     text = run("world", "stage", "--help").stdout

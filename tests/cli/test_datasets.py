@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +23,9 @@ from chronotope.generate.training_clips import read_training_clips
 from chronotope.jsonl import read_jsonl
 from chronotope.manifest import read_curation
 from chronotope.media import video
-from chronotope.sealed import read_sealed
+from chronotope.sealed import read_sealed, write_sealed
 from chronotope.storage import read_json, write_json
-from tests.cli.models import reseal, run, save_run
+from tests.cli.models import refused, reseal, run, save_run
 from tests.curate.films import film, scene
 
 AS_RECORDED = "no, as far as is recorded"  # the model that is taught further was not trained on a recorded dataset
@@ -174,12 +176,36 @@ def test_samples_on_the_page_are_those_that_were_made(
     page = (mine / "index.html").read_text()
     assert 'src="samples/0.mp4"' in page and 'src="samples/1.mp4"' not in page and changes_in_samples(mine) == []
     plan = read_json(mine / "teach.json")
-    write_json(mine / "teach.json", {**plan, "samples_of": "0" * 16})  # a training that went on was killed before them
+    write_sealed(mine / "teach.json", {**plan, "samples_of": "0" * 16})  # a longer training was killed before them
     assert "were made by other weights" in changes_in_samples(mine)[0].what
-    write_json(mine / "teach.json", {name: value for name, value in plan.items() if name != "samples_of"})
+    write_sealed(mine / "teach.json", {name: value for name, value in plan.items() if name != "samples_of"})
     assert (
         "does not record which samples" in changes_in_samples(mine)[0].what and not changes_in_samples(mine)[0].serious
     )
+
+
+def test_a_plan_that_was_edited_is_refused_and_one_folder_is_taught_once_at_a_time(
+    taught: Path, footage: Path, model: Path, tmp_path: Path
+) -> None:
+    mine = Path(shutil.copytree(taught, tmp_path / "mine"))
+    words = ("teach", footage, "--out", mine, "--holder", "My Lab", "--from", model, *SHORT, "--heldout", "0.2")
+    plan = read_json(mine / "teach.json")
+    write_json(mine / "teach.json", {**plan, "steps": 10 * plan["steps"]})
+    edited = f"{mine / 'teach.json'} is damaged or was edited: its content does not fit its seal"
+    assert edited in run(*words).stderr and edited in run("check", mine).stderr
+    write_json(mine / "teach.json", {name: value for name, value in plan.items() if name != "seal"})
+    assert f"note: {mine / 'teach.json'} has no seal" in run("check", mine).stderr
+    hold = """
+import pathlib, sys
+from chronotope.storage import locked
+with locked(pathlib.Path(sys.argv[1])):
+    print(flush=True)
+    input()
+"""
+    with subprocess.Popen([sys.executable, "-c", hold, mine], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout and other.stdout.readline()
+        assert f"{mine} is being written by process {other.pid}" in refused(*words, status=2)
+        other.communicate(b"\n")
 
 
 def test_latents_that_were_exchanged_are_refused(taught: Path, footage: Path, model: Path, tmp_path: Path) -> None:

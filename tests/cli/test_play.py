@@ -75,12 +75,6 @@ def _error(first: np.ndarray, made: np.ndarray, shift: tuple[int, int]) -> float
     return float(np.abs(moved - made)[8:40, 8:56].mean())
 
 
-def test_a_statement_is_given_once(world: Path, tmp_path: Path) -> None:
-    twice = "--consent", "She agreed.", "--consent", "Nobody is shown."
-    for words in (("play", str(world)), ("generate", "a fox", "--output", str(tmp_path / "a.png"))):
-        assert "--consent is given 2 times; give it once" in refused(*words, *twice, status=2)
-
-
 def test_what_cannot_be_played_is_said(world: Path, tmp_path: Path) -> None:
     assert "small was trained without actions" in refused("play", "small", status=2)
     for host in ("0.0.0.0", "::", "192.168.0.7", "lab.example"):

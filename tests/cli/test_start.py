@@ -10,17 +10,21 @@ from typing import Any
 import numpy as np
 import pytest
 
+from chronotope.cli.train.hours import chosen_for_run
+from chronotope.cli.train.latents import _latents_of
 from chronotope.cli.train.networks import dit_config
 from chronotope.cli.train.start import inferred_run, with_defaults_of_clips
 from chronotope.config import override, to_dict
 from chronotope.data.encode import encode_dataset
 from chronotope.data.latents import LatentDataset
+from chronotope.data.limits import Limits
 from chronotope.generate.pipeline import find_model, load_autoencoder
 from chronotope.geometry import Geometry
 from chronotope.media import video
 from chronotope.presets import PRESETS
 from chronotope.storage import read_json
 from chronotope.train.config import DiTRun
+from chronotope.train.log import write_toml
 from tests.cli.models import answer, refused, reseal, run, save_run
 
 
@@ -54,6 +58,41 @@ def test_the_settings_of_the_shipped_model_are_those_of_its_preset(capsys: pytes
     assert "width 192, depth 8, 16 channels at stride 4x8x8, rectified path, velocity prediction; the recipe is" in said
     assert said.count("\n") == 1 and "that of preset small" in said
     assert dit_config(None, 7, ["train.steps=60"], "small").train.steps == 60
+
+
+def test_a_student_is_no_start(model: Path) -> None:
+    """Trained further it would be sampled with guidance, which it has in its weights, in any number of steps."""
+    shutil.copytree(model, "student")
+    reseal(Path("student/dit"), student={"steps": 4, "substeps": 4, "guidance": 3.0}, started_from="abc")
+    said = refused("train", "dit", "--from", "student", "--dry-run", status=2)
+    assert "student/dit is a student of few steps" in said and "start from its teacher, abc" in said
+
+
+@pytest.mark.parametrize("what", ["autoencoder", "dit", "captioner", "expander"])
+def test_a_dry_run_refuses_the_folders_that_the_training_refuses(what: str) -> None:
+    Path("a").mkdir()
+    words = ("train", what, "--preset", "tiny", "--out", "run", "--dry-run", "--data", "a")
+    assert "nowhere is no folder" in refused(*words, "nowhere", status=1)
+    assert "names a more than once" in refused(*words, "./a", status=2)
+    assert "the folder of the clips; give another --out" in refused(*words[:4], "--out", "a/b", *words[6:], status=2)
+    if what == "dit":
+        assert "is named by --data and by --heldout" in refused(*words, "--heldout", "a", status=2)
+
+
+def test_limits_and_hours_that_have_no_effect_are_said(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("mixed").mkdir()
+    Path("mixed/latents.json").write_text("{}")
+    autoencoder = load_autoencoder(model)
+    assert _latents_of([Path("mixed")], Path("run"), autoencoder, Limits(64), lambda _: None) == ([Path("mixed")], 0)
+    assert "note: not used for mixed, which holds latents: --max-side 64" in capsys.readouterr().err
+    begun = override(DiTRun(), ["model.width=128", "train.steps=700"])
+    Path("run/dit").mkdir(parents=True)
+    write_toml(Path("run/dit/config.toml"), begun)
+    chosen, said = chosen_for_run(DiTRun(), 8.0, (), Path("run"))
+    assert said.startswith(
+        "note: not used: --hours 8; this training has begun and goes on as it began: model.width=128"
+    )
+    assert (chosen.model.width, chosen.train.steps) == (128, 700)
 
 
 def test_a_model_of_no_preset_has_its_own_recipe(model: Path) -> None:

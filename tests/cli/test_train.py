@@ -111,7 +111,9 @@ def test_a_stage_is_made_once_and_the_same_every_time() -> None:
     assert (facts["kind"], facts["clips"], facts["dataset"]["scope"]) == ("dataset", 3, "shapes")
     assert facts["sizes"] == {"32x32": 3}
     assert set(facts["captions"]) == {"tags", "sentence", "paragraph"}
-    assert "already holds another dataset (seed 4, asked for 5)" in refused(*words, "stage", "--seed", "5", status=2)
+    assert "already holds another dataset (seed 4, asked for 5)" in refused(
+        *words[:-2], "5", "--out", "stage", status=2
+    )
 
 
 def test_a_stage_does_not_mix_with_other_files(clips: Path) -> None:

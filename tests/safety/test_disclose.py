@@ -10,13 +10,14 @@ from importlib.metadata import requires, version
 from pathlib import Path
 
 import pytest
+import torch
 from license_expression import get_spdx_licensing
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from chronotope import checkpoint
 from chronotope.cli.safety.packages import UNKNOWN, packages
-from chronotope.generate.pipeline import find_model
+from chronotope.generate.pipeline import Generator, find_model
 from chronotope.safety.policy.decide import default_policy
 from chronotope.storage import read_json
 from tests.cli.models import refused, run, save_run
@@ -56,6 +57,22 @@ def test_damaged_weights_are_said(tmp_path: Path) -> None:
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x7f")
     said = run("disclose", "--model", model, "--out", tmp_path / "site").stderr
     assert f"note: the card of {model / 'dit'} says that its weights are not verified: no" in said
+
+
+def test_an_adapter_is_disclosed_with_its_base(tmp_path: Path) -> None:
+    base, adapter = save_run(tmp_path / "base"), tmp_path / "adapter"
+    weights = Generator.load(base).names["dit"]
+    about = {"kind": "adapter", "adapter": {"rank": 4, "alpha": 16.0}, "base": weights, "base_name": str(base)}
+    tensors = {"base_model.model.x.lora_A.weight": torch.zeros(4, 4)}
+    checkpoint.save_adapter(adapter / "dit", tensors, about, {})
+    assert run("disclose", "--model", adapter, "--out", tmp_path / "both").exit_code == 0
+    card = (tmp_path / "both" / "model-base.md").read_text()
+    assert checkpoint.weights_hash(base / "dit") in card
+    assert "model-base.md" in (tmp_path / "both" / "system-card.md").read_text()
+    save_run(base, seed=1)  # other weights under the same name
+    said = run("disclose", "--model", adapter, "--out", tmp_path / "alone").stderr
+    assert f"note: no card of the base of this adapter, {base} of the weights {weights}: it has the weights" in said
+    assert not (tmp_path / "alone" / "model-base.md").exists()
 
 
 def test_every_dependency_is_in_the_bill_with_its_version(site: Path) -> None:

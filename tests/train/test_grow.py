@@ -202,7 +202,11 @@ def test_a_captioner_grows_with_its_latents(clips: Path, tmp_path: Path, script:
     script.grow_on_latents("captioner", str(model), other, [latents], tmp_path / "grown")
     about = read_description(tmp_path / "grown" / "captioner")
     assert about["autoencoder"] == fingerprint(load_autoencoder(other))
-    assert not {"data", "training", "started_from"} & about.keys()
+    assert not {"heldout", "training", "started_from"} & about.keys()
+    trained = read_description(model / "captioner")["data"]
+    assert trained and (about["data"], about["data_before"]) == ([], trained)
+    with pytest.raises(SystemExit, match="captioner holds a model; give another --out"):
+        script.grow_on_latents("captioner", str(model), other, [latents], tmp_path / "grown")
     assert load_captioner(tmp_path / "grown").deviation == LatentDataset([latents]).deviation() * 4
     with pytest.raises(SystemExit, match="was encoded by autoencoder"):
         script.grow_on_latents("captioner", str(model), model, [latents], tmp_path / "no")

@@ -103,6 +103,10 @@ def test_the_command_encodes_and_logs_what_is_held_out(tmp_path: Path, monkeypat
     assert done.exit_code == 0, done.stderr
     assert "heldout/unseen" in read_jsonl(Path("run/dit/log.jsonl"))[0]
     assert [about["clips"] for about in read_json(Path("run/dit/model.json"))["data"]] == [4]  # of mine alone
+    longer = [each.replace("train.steps=4", "train.steps=5") for each in STEPS]
+    done = run(*words, "run", "--set", *DIT_SETTINGS, *longer)
+    said = done.stderr.partition("the held-out clips have changed since the last checkpoint (then 4 clips ")[2]
+    assert "now none); their losses in the log are of other clips from now on" in said, done.stderr
     same = refused(*words, "other", "--heldout", "mine", "--set", *DIT_SETTINGS, *STEPS, status=2)
     assert "is named by --data and by --heldout" in same
     Path("deep").mkdir()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from torch import nn
 from chronotope.cli.train.track import track
 from chronotope.config import override
 from chronotope.errors import ChronotopeError, FileProblem, UsageError
-from chronotope.jsonl import append_jsonl, read_jsonl, write_jsonl
+from chronotope.jsonl import append_jsonl, read_jsonl, read_sealed_rows, write_jsonl
 from chronotope.models.costs import GPUS, SampleSize, dit_flops, text_flops
 from chronotope.models.dit import DiT
 from chronotope.models.refinement import Grid
@@ -23,6 +25,7 @@ from chronotope.train.loss import HeldOut, HeldOutPack, _changes, _memberships
 from chronotope.train.state import NORMS, TrainState
 from tests.cli.models import refused, run
 from tests.models.test_costs import SIZE, packed
+from tests.train.small import DIT, train_on
 from tests.train.test_parallel import SETTINGS, write_latents
 
 PARTS = (
@@ -150,6 +153,47 @@ def test_a_log_goes_to_tensorboard_and_only_its_new_lines_follow(tmp_path: Path)
     events.Reload()
     assert [(event.step, event.value) for event in events.Scalars("loss")] == [(20, 1.5), (40, 1.25)]
     assert [(event.step, event.value) for event in events.Scalars("heldout/a")] == [(0, 2.0)]
+
+
+@pytest.fixture
+def run_of_both(clips: Path, tmp_path: Path) -> Path:
+    """A run of both networks whose log has a line a step."""
+    folder = train_on(clips, tmp_path / "run")
+    shutil.rmtree(folder / "dit")
+    train_dit(override(DIT, ["train.log_every=1"]), [folder / "latents"], folder / "dit", quiet=True)
+    return folder
+
+
+def test_a_log_that_was_edited_or_cut_is_noticed(run_of_both: Path) -> None:
+    """An edited line by its seal; lines without seals, fewer lines and no file by the seal in the newest checkpoint."""
+    log, check = run_of_both / "dit" / "log.jsonl", ("check", run_of_both)
+    first, *others = lines = log.read_text().splitlines(keepends=True)
+    assert len(lines) > 2 and run(*check).exit_code == 0, run(*check).stderr
+    assert all("seal" not in row for row in read_sealed_rows(log).rows)
+    row = read_jsonl(log)[0]
+    lower = json.dumps({**row, "loss": 0.5 * row["loss"]}) + "\n"
+    unsealed = "".join(json.dumps(row) + "\n" for row in read_sealed_rows(log).rows).replace(str(row["loss"]), "0.001")
+    bad_seal, others_written = "its seal is another one", "has other lines than those that were written up to step 6"
+
+    def longer() -> dict[str, float]:
+        return train_dit(override(DIT, ["train.steps=7"]), [run_of_both / "latents"], run_of_both / "dit")
+
+    for content, said in (
+        (lower + "".join(others), bad_seal),
+        (first + "".join(others[1:]), bad_seal),
+        ("".join(lines) + json.dumps({"step": 7, "loss": 0.1}) + "\n", bad_seal),
+        (unsealed, others_written),
+        (first, others_written),
+        ("", "is gone, with the lines up to step 6"),
+    ):
+        log.write_text(content)
+        assert said in (told := run(*check)).stderr and told.exit_code == 1, (content, told.stderr)
+        if said == bad_seal:
+            assert said in refused("info", run_of_both / "dit", status=1)
+            with pytest.raises(FileProblem, match=said):
+                longer()
+    assert longer()["loss"]
+    assert run(*check).exit_code == 0  # said when it went on, and the new checkpoint knows the new log
 
 
 def test_a_missing_log_or_sink_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,6 +105,11 @@ if not done.exists():
         train("two", "model.width=64", "model.head_dim=32")
     except UsageError as problem:
         print(f"refused: rank {{rank}}: {{problem.said}}: {{problem}}", flush=True)
+    for settings, data in (([f"seed={{rank}}"], ("latents",)), ([], ("latents",) * (1 + rank))):
+        try:
+            train("apart", *settings, data=data)
+        except UsageError as problem:
+            print(f"apart: rank {{rank}}: {{problem.said}}: {{problem}}", flush=True)
     write, saves = HuggingFaceStorageWriter.write_data, itertools.count(1)
     def full(*arguments):
         if rank == 1 and next(saves) == 2:
@@ -258,6 +263,9 @@ def test_an_error_of_one_process_is_one_of_all_and_said_once(trained):
     run, full = trained.folder / "two", trained.folder / "full"
     for rank, said in ((0, False), (1, True)):
         assert refused.format(rank, said, f"{checkpoints(run)[-1]} is of a run with model.width 32 and") in trained.said
+        for what in ("settings", "data"):
+            sentence = f"process 1 of this training has other {what} than process 0; start all processes"
+            assert f"apart: rank {rank}: {said}: {sentence}" in trained.said
     for rank, said in ((0, True), (1, False)):
         where = full / "checkpoints" / "0000004" / "state"
         assert f"full: rank {rank}: {said}: {where} cannot be written: No space left on device" in trained.said

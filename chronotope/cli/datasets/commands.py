@@ -112,7 +112,6 @@ def _import_lerobot(folder: Path, out: Path) -> int:
 @option(
     "--holder",
     default="",
-    once=True,
     metavar="NAME",
     help="All files without another licence are this holder's own footage.",
 )
@@ -261,7 +260,6 @@ def export(data: Path, name: str, out: Path | None, about: Path | None, shard_si
 @option(
     "--holder",
     default="",
-    once=True,
     metavar="NAME",
     help="All files without another licence are this holder's own footage.",
 )

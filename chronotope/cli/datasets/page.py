@@ -9,9 +9,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from chronotope.data.clips import PICTURES
-from chronotope.jsonl import read_jsonl
+from chronotope.jsonl import read_sealed_rows
 from chronotope.media import video
 from chronotope.storage import write_atomically
+from chronotope.train.log import LOG
 
 __all__ = ["FEWEST_STEPS", "TEMPLATES", "write_lesson"]
 
@@ -27,7 +28,7 @@ TEMPLATES = Environment(
 
 def write_lesson(out: Path, done: Mapping[str, Any]) -> Path:
     """Write `index.html` of a model that is or was taught; samples and clips are shown from the folder."""
-    rows = read_jsonl(out / "dit" / "log.jsonl")
+    rows = read_sealed_rows(out / "dit" / LOG).rows
     trained = [(row["step"], row["loss"]) for row in rows if "loss" in row]
     heldout = [(row["step"], loss) for row in rows for name, loss in row.items() if name.startswith(HELDOUT)]
     samples = [

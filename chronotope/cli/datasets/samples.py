@@ -7,13 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from chronotope import checkpoint
 from chronotope.data.audit import Finding
 from chronotope.errors import FileProblem
-from chronotope.storage import file_sha256, read_json, write_json
+from chronotope.sealed import read_sealed, write_sealed
+from chronotope.storage import file_sha256
 
-__all__ = ["changes_in_samples", "record_samples"]
+__all__ = ["PLAN", "changes_in_samples", "read_plan", "record_samples"]
+
+PLAN = "teach.json"
 
 AGAIN = "run the `chronotope teach` command again, which makes the samples again"
 FILES = ("file", "shown")  # of a row: the sample, and the clip beside it
@@ -23,13 +27,18 @@ def record_samples(out: Path, samples: Sequence[Mapping[str, str]]) -> None:
     """Write the samples of the model in `out` into its teach.json, with the SHA-256 of every file."""
     rows = [{**row, "sha256": {row[name]: file_sha256(out / row[name]) for name in FILES}} for row in samples]
     made = {"samples": rows, "samples_of": checkpoint.weights_hash(out / "dit")}
-    write_json(out / "teach.json", {**read_json(out / "teach.json"), **made})
+    write_sealed(out / PLAN, {**read_plan(out), **made})
+
+
+def read_plan(out: Path) -> dict[str, Any]:
+    """Return what teach.json says of the model in `out`: its plan, how it began, its samples; nothing without one."""
+    return read_sealed(out / PLAN, "restore it from a copy") if (out / PLAN).is_file() else {}
 
 
 def changes_in_samples(out: Path) -> list[Finding]:
     """Say what of the samples of the model in `out` is not as it was recorded; nothing where none were made yet."""
-    plan = read_json(out / "teach.json")
-    if not isinstance(plan, dict) or not isinstance(plan.get("samples"), list):
+    plan = read_plan(out)
+    if not isinstance(plan.get("samples"), list):
         return []
     if "samples_of" not in plan:
         what = f"{out / 'teach.json'} does not record which samples were made, since an older version wrote it"

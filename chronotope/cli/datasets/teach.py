@@ -17,12 +17,13 @@ from typing import Any
 from chronotope import PROGRAM, checkpoint
 from chronotope.cli.datasets.page import FEWEST_STEPS, write_lesson
 from chronotope.cli.datasets.replay import Replay, write_replay
-from chronotope.cli.datasets.samples import changes_in_samples, record_samples
+from chronotope.cli.datasets.samples import PLAN, changes_in_samples, read_plan, record_samples
 from chronotope.cli.datasets.sources import raw_files
 from chronotope.cli.terminal import SHUFFLED, progress, say
 from chronotope.cli.train.latents import encode_clips
 from chronotope.cli.train.networks import Shown, dit_config, run_dit
 from chronotope.cli.use import device
+from chronotope.config import names_of
 from chronotope.curate.decide import Filters
 from chronotope.curate.listing import source_identities
 from chronotope.curate.rights import Policy
@@ -36,7 +37,8 @@ from chronotope.errors import FileProblem, UsageError
 from chronotope.generate.pipeline import Generator, find_model, load_autoencoder
 from chronotope.manifest import Source, identify, read_curation
 from chronotope.media import video
-from chronotope.storage import read_json, write_json
+from chronotope.sealed import unsealed, write_sealed
+from chronotope.storage import locked, read_json
 from chronotope.train.config import DiTRun
 from chronotope.train.dit import train_dit
 
@@ -78,15 +80,23 @@ def teach(folders: Sequence[Path], out: Path, policy: Policy, lesson: Lesson) ->
     What a training has begun with stays: files that are new or changed since then are counted and not used.
     """
     files = raw_files(folders, out)
-    plan = out / "teach.json"
-    if _begun(out) and plan.is_file() and (done := read_json(plan).get("done")):
-        options = read_json(plan).get("options", {})
+    with locked(out):
+        return _teach(files, out, policy, lesson)
+
+
+def _teach(files: Sequence[RawFile], out: Path, policy: Policy, lesson: Lesson) -> dict[str, Any]:
+    plan = read_plan(out)
+    if plan:
+        for sentence in unsealed(out / PLAN):
+            say(f"note: {sentence}")
+    if _begun(out) and (done := plan.get("done")):
+        options = plan.get("options", {})
         _say_changes(files, out / "data")
         _say_rights_and_captions(files, out / "data", policy, options.get("--words", lesson.words))
         _say_other_options(lesson, options)
     else:
         done = _prepare(files, out, policy, lesson)
-        write_json(plan, {**read_json(plan), "done": done, "options": _options(lesson)})
+        write_sealed(out / PLAN, {**read_plan(out), "done": done, "options": _options(lesson)})
     config = _settings(out, lesson)
     done = {**done, "steps": config.train.steps, "samples": []}
 
@@ -104,10 +114,10 @@ def teach(folders: Sequence[Path], out: Path, policy: Policy, lesson: Lesson) ->
     changes = changes_in_samples(out)
     for change in changes:
         say(f"note: {change.what}")
-    if changes or not read_json(plan).get("samples"):
+    if changes or not read_plan(out).get("samples"):
         say("the samples are made")
         record_samples(out, _samples(out, out / "data"))
-    done["samples"] = read_json(plan)["samples"]
+    done["samples"] = read_plan(out)["samples"]
     write_lesson(out, done)
     return done
 
@@ -291,16 +301,24 @@ def _encode(out: Path, data: Path, lesson: Lesson) -> Replay:
 
 def _measure_steps(out: Path, lesson: Lesson, replay: Replay) -> None:
     """Measure a step, and write how many fit the hours into teach.json, once."""
-    plan, latents = out / "teach.json", out / "latents" / "data"
+    latents = out / "latents" / "data"
     count = len(LatentDataset([latents]))
-    asked = {"hours": lesson.hours, "clips": count, "replay": replay.share}
-    if plan.is_file() and all(read_json(plan).get(name) == value for name, value in asked.items()):
+    asked = {
+        "hours": lesson.hours,
+        "clips": count,
+        "replay": replay.share,
+        "from": lesson.start,
+        "limits": str(lesson.limits),
+        "settings": list(lesson.settings),
+    }
+    plan = read_plan(out)
+    if all(plan.get(name) == value for name, value in asked.items()):
         return
     seconds, clips = _measured(latents, lesson, replay)
     affordable = int(3600 * lesson.hours / seconds)
     enough = math.ceil(MOST_SHOWN * count / clips)
     steps = max(min(FEWEST_STEPS, affordable), min(affordable, enough, MOST_STEPS))
-    write_json(plan, {"steps": steps, "seconds_of_a_step": seconds, **asked})
+    write_sealed(out / PLAN, {"steps": steps, "seconds_of_a_step": seconds, **asked})
     limit = f"every clip {MOST_SHOWN} times" if enough < affordable else f"all of the {lesson.hours:g} hours"
     others = f" and {clips * replay.share:.0f} of those it was trained on" if replay.folders else ""
     say(f"a step takes {seconds:.2f} s here and shows {clips:.0f} of your clips{others}: {steps} steps, {limit}")
@@ -310,7 +328,7 @@ def _measure_steps(out: Path, lesson: Lesson, replay: Replay) -> None:
 
 def _settings(out: Path, lesson: Lesson) -> DiTRun:
     """Return the run, whose number of steps was measured."""
-    measured = read_json(out / "teach.json")
+    measured = read_plan(out)
     steps, seconds = int(measured["steps"]), float(measured["seconds_of_a_step"])
     every = max(20, round(SAMPLE_EVERY / seconds))
     settings = {
@@ -320,7 +338,7 @@ def _settings(out: Path, lesson: Lesson) -> DiTRun:
         "train.average_decay": f"{min(0.997, max(0.9, 1 - 10 / steps)):.4f}",
         "train.warmup": f"{min(50, steps // 4)}",
     }
-    own = {setting.partition("=")[0].strip() for setting in lesson.settings}
+    own = names_of(lesson.settings)
     computed = [f"{name}={value}" for name, value in settings.items() if name not in own]
     config = dit_config(None, None, [*computed, *lesson.settings], lesson.start)
     steps = config.train.steps
@@ -412,5 +430,5 @@ def check_lesson(lesson: Lesson, out: Path) -> None:
             f"{out} was begun with --heldout {before:g}; other clips would be set aside now, which the model may have "
             "seen: give another --out"
         )
-    if (out / "teach.json").is_file() and not (out / "data" / "curation.json").is_file():
-        raise FileProblem(f"{out / 'data'} is gone, which {out / 'teach.json'} belongs to; give another --out")
+    if (out / PLAN).is_file() and not (out / "data" / "curation.json").is_file():
+        raise FileProblem(f"{out / 'data'} is gone, which {out / PLAN} belongs to; give another --out")

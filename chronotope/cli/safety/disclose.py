@@ -8,12 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from chronotope import __version__
+from chronotope import __version__, checkpoint
 from chronotope.cli.info import describe
 from chronotope.cli.safety.packages import Package, bill_of_materials, packages
 from chronotope.cli.terminal import facts_text, say
-from chronotope.errors import UsageError
-from chronotope.generate.pipeline import find_model
+from chronotope.errors import ChronotopeError, UsageError
+from chronotope.generate.pipeline import Generator, find_model
 from chronotope.safety.policy.classifier import WEIGHTS
 from chronotope.safety.policy.decide import RULES, default_policy
 from chronotope.safety.red_team.prompts import version
@@ -54,9 +54,30 @@ def disclosed(
             if not facts["verified"].startswith("yes"):
                 note(f"note: the card of {folder / part} says that its weights are not verified: {facts['verified']}")
             cards[f"model-{part}.md"] = _card(f"Model card: {part} of `{name}`", facts, folder)
+    cards |= _card_of_base(folder, note)
     cards["system-card.md"] = _system(name, list(cards))
     licences, bill = json_text([asdict(one) for one in installed]), json_text(bill_of_materials(installed))
     return {**cards, "licences.json": licences, "sbom.cdx.json": bill}
+
+
+def _card_of_base(folder: Path, note: Callable[[str], None]) -> dict[str, str]:
+    """Return the card of the model that an adapter changes, or say why there is none; nothing for a whole model."""
+    if not (folder / "dit" / "model.json").is_file():
+        return {}
+    about = checkpoint.read_description(folder / "dit")
+    if about.get("kind") != "adapter":
+        return {}
+    name, weights = about["base_name"], about["base"]
+    try:
+        base = find_model(name)
+        found = Generator.load(base).names["dit"]
+        why = f"it has the weights {found}"
+    except ChronotopeError as problem:
+        base, found, why = folder, "", str(problem)
+    if found != weights:
+        note(f"note: no card of the base of this adapter, {name} of the weights {weights}: {why}; disclose it apart")
+        return {}
+    return {"model-base.md": _card(f"Model card: `{name}`, which the adapter changes", describe(base / "dit"), None)}
 
 
 def _system(name: str, cards: Sequence[str]) -> str:

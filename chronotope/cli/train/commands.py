@@ -107,14 +107,15 @@ def autoencoder(
 ) -> int:
     """Train the video compression network on folders of clips, into OUT/autoencoder."""
     from chronotope.cli.costs import autoencoder_costs, check_memory
-    from chronotope.cli.train.networks import autoencoder_config, autoencoder_start, run_autoencoder
+    from chronotope.cli.train.networks import autoencoder_config, autoencoder_start, check_videos, run_autoencoder
 
     data = without_weights("autoencoder", data)
     config = autoencoder_config(preset, seed, settings)
     source = autoencoder_start(config, start, settings) if start else None
     costs = autoencoder_costs(config)
+    check_videos(data, out)
     if dry_run:
-        show_training(preset, config, data, costs, as_json)
+        show_training(preset, config, data, costs, as_json, out and out / "autoencoder")
         return 0
     check_memory(costs)
     return result(*run_autoencoder(config, data, train_folders(data, out), source), as_json)
@@ -210,7 +211,7 @@ def dit(
     from chronotope.cli.train.devices import device_facts
     from chronotope.cli.train.hours import chosen_for_run
     from chronotope.cli.train.memory import fitted_to_memory
-    from chronotope.cli.train.networks import Shown, adapter_config, check_sources, dit_config, run_dit
+    from chronotope.cli.train.networks import Shown, adapter_config, check_shown, check_sources, dit_config, run_dit
     from chronotope.cli.train.text import with_text_encoder
 
     data, weights = read_weights(data)
@@ -236,12 +237,13 @@ def dit(
     config, said = fitted_to_memory(config, out, settings)
     if said:
         say(said)
-    costs = dit_costs(config)
+    costs, shown = dit_costs(config), Shown(data, weights, limits, heldout)
+    check_shown(shown, out)
     if dry_run:
-        show_training(preset, config, data, {**costs, "devices": device_facts(config, as_json)}, as_json)
+        costs = {**costs, "devices": device_facts(config, as_json)}
+        show_training(preset, config, data, costs, as_json, out and out / "dit")
         return 0
     check_memory(costs)
-    shown = Shown(data, weights, limits, heldout)
     return result(*run_dit(config, shown, train_folders(data, out), source, start, settings), as_json)
 
 
@@ -281,14 +283,16 @@ def captioner(
     `chronotope caption DATA --captioner OUT` uses it. It learns short captions first, then all levels of detail.
     """
     from chronotope.cli.costs import captioner_costs, check_memory
+    from chronotope.cli.train.latents import check_folders
     from chronotope.cli.train.networks import captioner_config, captioner_start, run_captioner
 
     data = without_weights("captioner", data)
     config = captioner_config(preset, seed, settings)
     origin = captioner_start(config, start, settings) if start else None
     costs = captioner_costs(config)
+    check_folders(data, out)
     if dry_run:
-        show_training(preset, config, data, costs, as_json)
+        show_training(preset, config, data, costs, as_json, out and out / "captioner")
         return 0
     check_memory(costs)
     return result(*run_captioner(config, data, train_folders(data, out), source, origin), as_json)
@@ -319,13 +323,15 @@ def expander(
     ones. `chronotope expand PROMPT --with OUT` uses it.
     """
     from chronotope.cli.costs import check_memory, expander_costs
+    from chronotope.cli.train.latents import check_folders
     from chronotope.cli.train.networks import expander_config, run_expander
 
     data = without_weights("expander", data)
     config = expander_config(preset, seed, settings)
     costs = expander_costs(config)
+    check_folders(data, out)
     if dry_run:
-        show_training(preset, config, data, costs, as_json)
+        show_training(preset, config, data, costs, as_json, out and out / "expander")
         return 0
     check_memory(costs)
     return result(*run_expander(config, data, train_folders(data, out)), as_json)
@@ -360,13 +366,18 @@ def track(run: Path, to: str, follow: bool) -> int:
     return 0
 
 
-def show_training(preset: str | None, config: Any, data: Sequence[Path], costs: dict[str, Any], as_json: bool) -> None:
-    """Print what --dry-run says of a training on the folders `data`."""
+def show_training(
+    preset: str | None, config: Any, data: Sequence[Path], costs: dict[str, Any], as_json: bool, run: Path | None
+) -> None:
+    """Print what --dry-run says of a training on the folders `data`, or refuse what the training in `run` would."""
     from chronotope.cli.costs import memory_problem
     from chronotope.cli.train.latents import say_evaluation
     from chronotope.config import to_dict
     from chronotope.presets import find_preset
+    from chronotope.train.same_run import check_same_run
 
+    if run:
+        check_same_run(run, config)
     if problem := memory_problem(costs):
         say(f"note: this training would be refused here: {problem}")
     say_evaluation(data)

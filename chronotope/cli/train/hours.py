@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from chronotope.cli.costs import dit_costs, memory_problem, sample_of
-from chronotope.config import override
+from chronotope.config import names_of, override
 from chronotope.errors import UsageError
 from chronotope.models.dit import DiT
 from chronotope.models.precision import autocast
@@ -42,7 +42,7 @@ def chosen_for_hours(
     `seconds_of` a run are those of one of its steps, measured here by default. Raises UsageError where a setting fixes
     what is chosen, or the time is too short for the smallest size.
     """
-    fixed = {setting.partition("=")[0].strip() for setting in settings} & {*CHOSEN, "model.head_dim"}
+    fixed = names_of(settings) & {*CHOSEN, "model.head_dim"}
     if fixed:
         raise UsageError(f"--hours chooses {', '.join(CHOSEN)}; leave out --hours, or --set {min(fixed)}")
     best, ended = None, "it is the largest size of the list"
@@ -84,7 +84,9 @@ def chosen_for_run(run: DiTRun, hours: float, settings: Sequence[str], out: Path
     if before:
         kept = {name: before[name] for name in (*CHOSEN, "model.head_dim", "train.warmup") if name in before}
         said = ", ".join(f"{name}={value}" for name, value in kept.items())
-        return override(run, [f"{name}={value}" for name, value in kept.items()]), f"as this training began: {said}"
+        return override(run, [f"{name}={value}" for name, value in kept.items()]), (
+            f"note: not used: --hours {hours:g}; this training has begun and goes on as it began: {said}"
+        )
     return from_first(join_ranks(), lambda: chosen_for_hours(run, hours, settings))
 
 

@@ -30,7 +30,6 @@ __all__ = [
     "Sources",
     "check_folders",
     "check_names",
-    "check_once",
     "encode_clips",
     "prepare_heldout",
     "prepare_sources",
@@ -112,13 +111,13 @@ def check_names(data: Sequence[Path], heldout: Sequence[Path]) -> None:
             )
 
 
-def check_folders(data: Sequence[Path], out: Path) -> None:
+def check_folders(data: Sequence[Path], out: Path | None) -> None:
     """Refuse, before any work, folders that are missing, named twice, or that the run folder lies in."""
     check_once(data)
     for folder in data:
         if not folder.is_dir():
             raise FileProblem(f"{folder} is no folder; give folders of clips or of latents with --data")
-        if not (folder / "latents.json").is_file():
+        if out is not None and not (folder / "latents.json").is_file():
             check_outside(out, folder)
 
 
@@ -218,6 +217,9 @@ def _latents_of(
     """Return the folders of latents to train on, and how many clips were left out; folders of clips are encoded."""
     clips = [folder for folder in data if not (folder / "latents.json").is_file()]
     check_names(clips, ())
+    for folder in data:
+        if limits and folder not in clips:
+            say(f"note: not used for {folder}, which holds latents: {limits}")
     encoded = {folder: _encoded(folder, out, autoencoder, limits, before, heldout) for folder in clips}
     left_out = sum(count for _, count in encoded.values())
     return [encoded[folder][0] if folder in encoded else folder for folder in data], left_out

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from chronotope.cli.costs import dit_costs, memory_here, memory_problem
+from chronotope.config import names_of
 from chronotope.parallel import from_first, join_ranks
 from chronotope.train.config import DiTRun
 from chronotope.train.same_run import settings_of_run
@@ -26,7 +27,7 @@ def fitted_to_memory(run: DiTRun, out: Path | None, settings: Sequence[str]) -> 
 
 
 def _fitted(run: DiTRun, out: Path | None, settings: Sequence[str]) -> tuple[DiTRun, str]:
-    if {setting.partition("=")[0].strip().removeprefix("train.") for setting in settings} & {*CHOSEN}:
+    if names_of(settings) & {f"train.{name}" for name in CHOSEN}:
         return run, ""
     if before := settings_of_run(out / "dit") if out else None:
         known = {name: before[f"train.{name}"] for name in CHOSEN if f"train.{name}" in before}

@@ -12,15 +12,14 @@ from chronotope import checkpoint
 from chronotope.cli.language.captioners import load_captioner
 from chronotope.cli.left_out import scan_and_say
 from chronotope.cli.terminal import say
-from chronotope.cli.train.latents import check_folders, check_names, check_once, prepare_heldout, prepare_sources
+from chronotope.cli.train.latents import check_folders, check_names, prepare_heldout, prepare_sources
 from chronotope.cli.train.limits import say_far_larger
 from chronotope.cli.train.resume import train_or_resume, writing_run
 from chronotope.cli.train.samples import progress_sampler, prompts_to_watch
 from chronotope.cli.train.start import inferred_run, with_defaults_of_clips
 from chronotope.cli.train.text import read_captions
 from chronotope.cli.use import say_unsealed
-from chronotope.config import override
-from chronotope.data.clips import check_outside
+from chronotope.config import names_of, override
 from chronotope.data.encode import NO_LIMITS
 from chronotope.data.latents import LatentDataset, fingerprint, read_header
 from chronotope.data.limits import Limits
@@ -46,7 +45,9 @@ __all__ = [
     "autoencoder_start",
     "captioner_config",
     "captioner_start",
+    "check_shown",
     "check_sources",
+    "check_videos",
     "dit_config",
     "expander_config",
     "run_autoencoder",
@@ -86,7 +87,7 @@ def adapter_config(
     """Return the run of an adapter of the model `start`: of a preset, or without one of the sizes of that model."""
     if start is None:
         raise UsageError("an adapter is trained on the weights of a model; name it, for example --from small")
-    settled = preset or any(setting.replace(" ", "").startswith("train.steps=") for setting in settings)
+    settled = preset or "train.steps" in names_of(settings)
     steps = [] if settled else [f"train.steps={ADAPTER_STEPS}"]
     return dit_config(preset, seed, [f"adapter.rank={rank}", *steps, *settings], start)
 
@@ -138,9 +139,17 @@ def autoencoder_start(config: AutoencoderRun, name: str, settings: Sequence[str]
             f"{start} has other sizes than the preset: {trained.config} and not {config.model}; "
             "take the preset it was trained with"
         )
-    if is_frozen(trained.state_dict()) and any(one.startswith("train.freeze_encoder_from=") for one in settings):
+    if is_frozen(trained.state_dict()) and "train.freeze_encoder_from" in names_of(settings):
         say(f"note: not used: train.freeze_encoder_from; the encoder of {start} is frozen")
     return start
+
+
+def check_videos(data: Sequence[Path], out: Path | None) -> None:
+    """Refuse, before any work, folders that no autoencoder is trained on."""
+    check_folders(data, out)
+    for folder in data:
+        if (folder / "latents.json").is_file():
+            raise UsageError(f"{folder} holds latents; the autoencoder is trained on the videos they were made from")
 
 
 def run_autoencoder(
@@ -154,11 +163,8 @@ def run_autoencoder(
         raise UsageError("the autoencoder is trained in one process; start `train autoencoder` without torchrun")
     run = out / "autoencoder"
     datasets = []
-    check_once(data)
+    check_videos(data, out)
     for folder in data:
-        check_outside(out, folder)
-        if (folder / "latents.json").is_file():
-            raise UsageError(f"{folder} holds latents; the autoencoder is trained on the videos they were made from")
         datasets.append(scan_and_say(folder).clips)
         find_worlds(folder, lambda sentence: say(f"note: {sentence}"))  # of a split that is meant for evaluation
 
@@ -201,6 +207,15 @@ class Shown:
     heldout: Sequence[Path] = ()
 
 
+def check_shown(shown: Shown, out: Path | None) -> None:
+    """Refuse, before any work, folders that are missing, or named twice, and names that would mix them."""
+    check_folders(shown.folders, out)
+    check_folders(shown.heldout, out)
+    if both := {folder.resolve() for folder in shown.folders} & {folder.resolve() for folder in shown.heldout}:
+        raise UsageError(f"{min(both)} is named by --data and by --heldout; clips are trained on or held out")
+    check_names(shown.folders, shown.heldout)
+
+
 def run_dit(
     config: DiTRun,
     shown: Shown,
@@ -216,11 +231,7 @@ def run_dit(
     of the user's clips, but for what `settings` say. `watch` is called after samples were made. Returns the run and how
     many clips were left out, because they cannot be read.
     """
-    check_folders(shown.folders, out)
-    check_folders(shown.heldout, out)
-    if both := {folder.resolve() for folder in shown.folders} & {folder.resolve() for folder in shown.heldout}:
-        raise UsageError(f"{min(both)} is named by --data and by --heldout; clips are trained on or held out")
-    check_names(shown.folders, shown.heldout)
+    check_shown(shown, out)
     with writing_run(out / "dit"):
         return _run_dit(config, shown, out, autoencoder_from, start_from, settings, watch)
 
@@ -292,7 +303,7 @@ def captioner_start(config: CaptionerRun, name: str, settings: Sequence[str] = (
     load_captioner(start.parent)
     check_sizes(config.model, start)
     say_unsealed(start)
-    if any(one.startswith("model.vocabulary_size=") for one in settings):
+    if "model.vocabulary_size" in names_of(settings):
         say(f"note: not used: model.vocabulary_size; the vocabulary of {start} is kept")
     return start
 

@@ -21,6 +21,7 @@ from chronotope.errors import FileProblem, UsageError
 from chronotope.parallel import join_ranks
 from chronotope.sealed import unsealed
 from chronotope.storage import locked, read_json, remove_partials
+from chronotope.train.log import changes_in_log
 from chronotope.train.same_run import changes_in_settings, check_same_run
 
 __all__ = ["train_or_resume", "writing_run"]
@@ -113,6 +114,9 @@ def _say_finished(run: Path, config: Any, done: int, data: list[dict[str, Any]])
         say(f"note: not used: {change}")
     for sentence in changes_in_data(run, data, finished=True):
         say(sentence)
+    if latest := checkpoint.latest_checkpoint(run):
+        for change in changes_in_log(run, checkpoint.read_counters(latest)):
+            say(f"note: {change}")
 
 
 def _say_resumed(run: Path, config: Any, step: int, done: int) -> None:

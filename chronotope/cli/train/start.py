@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from chronotope.config import from_dict
+from chronotope.config import from_dict, names_of
 from chronotope.data.latents import LatentClip, LatentDataset
 from chronotope.data.record import frames_shown
 from chronotope.errors import UsageError
@@ -72,7 +72,7 @@ def with_defaults_of_clips(
     far as a step shows it. What `settings` set changes nothing, nor do clips that worlds rendered, unless `rendered`
     says that they count.
     """
-    fixed = {setting.partition("=")[0].strip().removeprefix("defaults.") for setting in settings}
+    fixed = {name.removeprefix("defaults.") for name in names_of(settings)}
     clips = list(dataset.clips) if rendered else own_clips(dataset)
     if not clips:
         return config, ""

@@ -9,6 +9,7 @@ from pathlib import Path
 from chronotope import checkpoint
 from chronotope.caption.encoder.tokenizer import OWN_ENCODER, facts_for_run
 from chronotope.cli.terminal import progress, say
+from chronotope.config import names_of
 from chronotope.data.latents import LatentDataset
 from chronotope.errors import UsageError
 from chronotope.generate.pipeline import find_model
@@ -35,7 +36,7 @@ def with_text_encoder(config: DiTRun, settings: Sequence[str], out: Path | None,
             )
         return config
     facts, model = facts_for_run(config.text_encoder, out, find_model(start) if start else None), config.model
-    if "model.text_width" in (names := [setting.partition("=")[0].strip() for setting in settings]):
+    if "model.text_width" in (names := names_of(settings)):
         raise UsageError(f"model.text_width is that of {facts.name}, {facts.width}; leave it out")
     fixed = "model.max_text_tokens" in names or model.text_width  # of a model that is trained further
     most = model.max_text_tokens if fixed else LONG_TEXT

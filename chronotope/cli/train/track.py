@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from chronotope.errors import FileProblem, UsageError
-from chronotope.jsonl import read_jsonl
+from chronotope.jsonl import read_sealed_rows
 
 __all__ = ["SINKS", "track"]
 
@@ -47,7 +47,7 @@ def _rows(log: Path, follow: bool, rest: Callable[[float], None]) -> Iterator[di
     """
     seen: set[tuple[int, tuple[str, ...]]] = set()
     while True:
-        for row in read_jsonl(log):
+        for row in read_sealed_rows(log).rows:
             if (key := (int(row["step"]), tuple(sorted(row)))) not in seen:
                 seen.add(key)
                 yield row

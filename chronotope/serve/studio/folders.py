@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from chronotope.arguments import described
 from chronotope.errors import ChronotopeError, FileProblem
-from chronotope.jsonl import read_jsonl
+from chronotope.jsonl import read_jsonl, read_sealed_rows
 from chronotope.media.picture import PICTURE_FORMATS
 from chronotope.media.video import VIDEO_FORMATS
 from chronotope.parsing import portable
@@ -146,7 +146,7 @@ def _file_of(folder: Path, row: dict[str, Any]) -> str | None:
 
 
 def _run(folder: Path) -> dict[str, Any]:
-    rows = read_jsonl(_readable(folder, "log.jsonl"))
+    rows = read_sealed_rows(_readable(folder, "log.jsonl")).rows
     step = max(1, -(-len(rows) // MAX_POINTS))
     kept = rows[::-step][::-1]  # the last row is always there
     return {

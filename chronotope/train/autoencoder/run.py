@@ -14,7 +14,7 @@ from chronotope.config import to_dict
 from chronotope.data.clips import find_clips
 from chronotope.data.latents import fingerprint
 from chronotope.data.pixels import PixelPool
-from chronotope.data.record import changes_in_data, data_and_repetitions
+from chronotope.data.record import changes_in_data, data_and_before, data_and_repetitions
 from chronotope.errors import UsageError
 from chronotope.media import video
 from chronotope.models.autoencoder import Autoencoder, Block
@@ -127,7 +127,8 @@ def train_autoencoder(
     gate = Gate(model, train.moving_margin) if config.gated else None
     beside = {**terms.networks, **({"gate": gate} if gate else {})}
     state = TrainState(model, optimizers, beside=beside)
-    description["data"], repetitions = data_and_repetitions(datasets)
+    found, repetitions = data_and_repetitions(datasets)
+    description |= data_and_before(out, found, start, description.get("started_from"))
     notes = [*changes_in_data(out, description["data"]), *state.resume(out), *repetitions]
     train = keep_frozen(state, train, start is not None, notes.append)
     terms.check(train)

@@ -18,7 +18,7 @@ from chronotope.caption.subwords import Tokenizer, learn_vocabulary
 from chronotope.caption.tokens import slice_budget
 from chronotope.config import Count, Range, Seed, Share, to_dict
 from chronotope.data.latents import LatentDataset, fingerprint
-from chronotope.data.record import changes_in_data, data_of_latents
+from chronotope.data.record import changes_in_data, data_and_before, data_of_latents
 from chronotope.errors import UsageError
 from chronotope.geometry import Geometry
 from chronotope.models.captioner import DETAILS, CaptionerConfig, LatentCaptioner
@@ -190,7 +190,7 @@ def train_captioner(
         "autoencoder": dataset.about[0]["autoencoder"],
         "vocabulary": list(run.vocabulary),
         "started_from": run.started_from,
-        "data": data_of_latents(dataset),
+        **data_and_before(out, data_of_latents(dataset), start, run.started_from),
     }
 
     # model, optimizers and state

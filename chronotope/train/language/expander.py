@@ -13,7 +13,7 @@ from torch import Tensor
 from chronotope import checkpoint
 from chronotope.caption.subwords import Tokenizer, learn_vocabulary
 from chronotope.config import Count, Seed, to_dict
-from chronotope.data.record import changes_in_data
+from chronotope.data.record import changes_in_data, data_and_before
 from chronotope.models.expander import ExpanderConfig, PromptExpander
 from chronotope.models.precision import autocast
 from chronotope.train.batches import text_notes
@@ -70,7 +70,7 @@ def train_expander(
         "kind": "expander",
         "config": to_dict(config.model),
         "vocabulary": list(vocabulary),
-        "data": list(pairs.data),
+        **data_and_before(out, pairs.data),
     }
 
     torch.manual_seed(config.seed)
