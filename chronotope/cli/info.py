@@ -396,6 +396,8 @@ def _summarise(folder: Path) -> dict[str, str]:
         facts["trained on"] = "not recorded, since an older version trained it"
     else:
         facts["trained on"] = f"{lengths_in_words(record)}; {sizes_in_words(record)}"
+        if record.generated_by:
+            facts["generated clips"] = f"are among those it was trained on, made by {'; '.join(record.generated_by)}"
         facts["other sizes"] = "run, with lower quality; so do other lengths and words"
         facts |= _vocabulary(record)
     if encoder := description.get("text_encoder"):

@@ -22,6 +22,7 @@ from chronotope.config import to_dict
 from chronotope.data.captions import Captions, read_captions
 from chronotope.data.clips import Clip, check_outside, scan_folder
 from chronotope.data.contradictions import contradictions
+from chronotope.data.generated import generated_in_words, generated_of_rows
 from chronotope.data.latents import (
     fingerprint,
     keys_of_shard,
@@ -222,6 +223,10 @@ class _Update:
         contents = {row["source"]["file"]: row["source"]["sha256"] for row in rows}
         for sentence in (*without_actions(data, self.schema, rows), *held_out_copies(data, contents)):
             writer.note(sentence)
+        generated = generated_of_rows(rows)
+        for sentence in generated_in_words(data, generated):
+            writer.note(sentence)
+            writer.about["generated_by"] = sorted(set(generated.values()) - {""})
         for sentence in changes_since_rendering(data, rows):
             writer.note(sentence)
             writer.about["worlds"] = []  # the model must not claim to know only what worlds rendered

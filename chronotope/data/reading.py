@@ -18,6 +18,7 @@ from torch import Tensor
 from chronotope.actions import SUFFIX, ActionSchema, has_actions, read_actions
 from chronotope.config import to_dict
 from chronotope.data.clips import Clip
+from chronotope.data.generated import generated_by
 from chronotope.data.latents import ClipActions, encode_frames, latents_hash
 from chronotope.data.limits import Limits, part_key
 from chronotope.data.notes import ClipNotes
@@ -172,8 +173,9 @@ class PartEncoder:
         """Yield the parts of a clip; raise FileProblem for one that cannot be read or encoded, or was changed."""
         clip, sentences = job.clip, list[str]()
         notes = ClipNotes(sentences.append, clip.path.parent)
+        made = {"generated_by": weights} if (weights := generated_by(clip.path)) else {}
         for part in read_parts(clip, self.limits, self.geometry.cell, notes):
-            row = _about(clip, job.source, part)
+            row = {**_about(clip, job.source, part), **made}
             self._check_actions(clip, part)
             if not job.source.unchanged(clip.path):  # else these frames could be recorded as those of another content
                 raise FileProblem(f"{clip.path} was changed while it was read; run the same command again")

@@ -9,7 +9,7 @@ action is stands in `metadata["actions"]`, as words, and in `env.unwrapped.schem
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from jaxtyping import Shaped
@@ -65,7 +65,7 @@ class WorldEnv(gymnasium.Env[np.ndarray, Any]):
         self.schema = model.schema
         self.metadata = {
             "render_modes": ["rgb_array"],
-            "render_fps": round(model.fps),
+            "render_fps": model.fps / model.slice_frames,
             "actions": list(self.action_names),
         }
         self.observation_space = spaces.Box(0, 255, (*model.size, 3), np.uint8)
@@ -145,14 +145,15 @@ class WorldVectorEnv(gymnasium.vector.SyncVectorEnv):
 
     def step(self, actions: Any) -> Any:
         """Do one action in each session; raise UsageError, before any is done, unless there is one for each."""
+        sessions = [cast(WorldEnv, env.unwrapped) for env in self.envs]
         values, dims = _numbers(actions), self.single_action_space.shape or ()
         if values is None or values.shape != (self.num_envs, *dims):
-            expected = self.envs[0].unwrapped.expected
+            expected = sessions[0].expected
             raise UsageError(
                 f"got the actions {described(actions)}, expected an array with one action for each of the "
                 f"{self.num_envs} sessions, each {expected}"
             )
-        checked = [env.unwrapped._values(action) for env, action in zip(self.envs, values, strict=True)]
+        checked = [session._values(action) for session, action in zip(sessions, values, strict=True)]
         return super().step(np.array(checked).reshape(values.shape))
 
 

@@ -15,6 +15,7 @@ from chronotope.cli.use import device, say_unsealed
 from chronotope.data.audit import audit_header, changes_since_encoding
 from chronotope.data.clips import check_outside
 from chronotope.data.encode import NO_LIMITS, Encoded, encode_dataset
+from chronotope.data.generated import generated_in_words, generated_of_rows
 from chronotope.data.latents import LatentDataset, fingerprint, read_header, read_index
 from chronotope.data.limits import Limits
 from chronotope.data.record import content_of_row, repeated_clips
@@ -261,4 +262,6 @@ def _say_changes(latents: Sequence[Path], dataset: LatentDataset) -> None:
         say(sentence)
     for folder, header, rows in zip(latents, dataset.about, indexes, strict=True):
         for sentence in changes_since_encoding(folder, header, rows):
+            say(f"note: {sentence}")
+        for sentence in generated_in_words(folder, generated_of_rows(rows)):
             say(f"note: {sentence}")

@@ -22,6 +22,7 @@ from chronotope.cli.use import say_unsealed
 from chronotope.config import override
 from chronotope.data.clips import check_outside
 from chronotope.data.encode import NO_LIMITS
+from chronotope.data.generated import generated_by, generated_in_words
 from chronotope.data.latents import LatentDataset, fingerprint, read_header
 from chronotope.data.limits import Limits
 from chronotope.data.record import data_of_clips, data_of_latents, note_latents
@@ -160,6 +161,8 @@ def run_autoencoder(
         if (folder / "latents.json").is_file():
             raise UsageError(f"{folder} holds latents; the autoencoder is trained on the videos they were made from")
         datasets.append(scan_and_say(folder).clips)
+        for sentence in generated_in_words(folder, {clip.file: generated_by(clip.path) for clip in datasets[-1]}):
+            say(f"note: {sentence}")
         find_worlds(folder, lambda sentence: say(f"note: {sentence}"))  # of a split that is meant for evaluation
 
     def train(stopping: Callable[[], bool]) -> dict[str, Any]:
