@@ -12,7 +12,6 @@ from typing import Any
 from chronotope.data.captions import CaptionNote, Captions, read_captions
 from chronotope.data.clips import HELD_OUT, Clip, maker_of, scan_folder
 from chronotope.data.contradictions import contradictions
-from chronotope.data.generated import generated_by, generated_in_words, generated_of_rows
 from chronotope.data.latents import clip_of, read_header, read_index, read_latents, shard_path
 from chronotope.data.limits import captions_of_part, limits_in_header, rows_by_clip
 from chronotope.data.notes import Kinds
@@ -29,6 +28,7 @@ from chronotope.errors import ChronotopeError, FileProblem
 from chronotope.manifest import LOST, identify, manifest_hash, read_manifest, source_of
 from chronotope.media import video
 from chronotope.media.damage import DAMAGE_ADVICE
+from chronotope.media.generated import generated_by, generated_in_words, generated_of_rows
 from chronotope.progress import Progress
 from chronotope.prompt import STRANGE, is_clean
 from chronotope.sealed import read_sealed, unsealed

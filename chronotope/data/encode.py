@@ -22,7 +22,6 @@ from chronotope.config import to_dict
 from chronotope.data.captions import Captions, read_captions
 from chronotope.data.clips import Clip, check_outside, scan_folder
 from chronotope.data.contradictions import contradictions
-from chronotope.data.generated import generated_in_words, generated_of_rows
 from chronotope.data.latents import (
     fingerprint,
     keys_of_shard,
@@ -55,6 +54,7 @@ from chronotope.errors import ChronotopeError, DecoderUnavailableError, FileProb
 from chronotope.geometry import Geometry
 from chronotope.jsonl import append_jsonl, write_jsonl
 from chronotope.manifest import LeftOut, Source, described, identify, manifest_hash, seal, source_of
+from chronotope.media.generated import generated_in_words, generated_of_rows
 from chronotope.models.autoencoder import Autoencoder
 from chronotope.models.precision import Precision, UsedPrecision, rounded, used_precision
 from chronotope.processes import MAX_WORKERS, run_jobs

@@ -18,7 +18,6 @@ from torch import Tensor
 from chronotope.actions import SUFFIX, ActionSchema, has_actions, read_actions
 from chronotope.config import to_dict
 from chronotope.data.clips import Clip
-from chronotope.data.generated import generated_by
 from chronotope.data.latents import ClipActions, encode_frames, latents_hash
 from chronotope.data.limits import Limits, part_key
 from chronotope.data.notes import ClipNotes
@@ -27,6 +26,7 @@ from chronotope.geometry import Frames, Geometry, Slice
 from chronotope.manifest import Source, described
 from chronotope.media import video
 from chronotope.media.damage import DAMAGE_ADVICE
+from chronotope.media.generated import generated_by
 from chronotope.models.autoencoder import Autoencoder
 
 __all__ = ["ClipJob", "EncodedPart", "Part", "PartEncoder", "read_parts"]

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from chronotope.data.generated import weights_in_words
 from chronotope.geometry import Frames
+from chronotope.media.generated import weights_in_words
 from chronotope.record.environment import Environment
 from chronotope.safety.deliver import deliver
 from chronotope.simulate.env import WorldEnv
@@ -45,8 +45,8 @@ def recorded_environment(
             "num_frames": len(frames),
             "fps": fps,
         }
-        first_is_given = env.start.picture is not None and record["first_step"] == 0
-        deliver(path, frames, fps, origin, composite=first_is_given, policy=model.generator.policy)
+        is_composite = env.start.picture is not None and record["first_step"] == 0
+        deliver(path, frames, fps, origin, composite=is_composite, policy=model.generator.policy)
         return [path, path.with_name(f"{path.name}.json")]
 
     return Environment(name, env, size, {"prompt": prompt} if prompt else None, put)

@@ -19,11 +19,11 @@ from websockets.sync.client import connect
 from chronotope import checkpoint
 from chronotope.config import to_dict
 from chronotope.data.captions import read_captions
-from chronotope.data.generated import generated_by, weights_in_words
 from chronotope.data.latents import fingerprint
 from chronotope.generate.pipeline import load_autoencoder
 from chronotope.jsonl import append_jsonl
 from chronotope.media import video
+from chronotope.media.generated import generated_by, weights_in_words
 from chronotope.safety.verify import verify
 from chronotope.simulate.model import WorldModel
 from chronotope.simulate.record import Start

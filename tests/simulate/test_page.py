@@ -39,7 +39,7 @@ def actions(found: dict[str, Any]) -> list[Any]:
 @pytest.mark.parametrize(
     ("schema", "rows", "keys"),
     [
-        (CARTPOLE, ["0 ← 01 → 1", "Without a key: 0"], {"ArrowLeft": [0], "Digit0": [0], "ArrowRight": [1]}),
+        (CARTPOLE, ["0 \u2190 01 \u2192 1", "Without a key: 0"], {"ArrowLeft": [0], "Digit0": [0], "ArrowRight": [1]}),
         (
             ActionSchema("discrete", ("action",), (("-1", "0", "1"),), neutral=(1.0,)),
             ["-1 201 1", "Without a key: 0"],
@@ -47,7 +47,7 @@ def actions(found: dict[str, Any]) -> list[Any]:
         ),
         (
             ActionSchema("discrete", ("action",), (("noop", "move left", "fire", "dig", "wait"),), neutral=(0.0,)),
-            ["noopmove left ← Afire Spacedig 1wait 2", "Without a key: noop"],
+            ["noopmove left \u2190 Afire Spacedig 1wait 2", "Without a key: noop"],
             {"KeyA": [1], "Space": [2], "Digit2": [4]},
         ),
         (
@@ -57,7 +57,7 @@ def actions(found: dict[str, Any]) -> list[Any]:
         ),
         (
             ActionSchema("continuous", ("x", "y", "z"), low=(-2.0,) * 3, high=(2.0,) * 3, neutral=(0.0,) * 3),
-            ["x ← →", "y ↓ ↑", "z 1 2", "Without a key: 0, 0, 0"],
+            ["x \u2190 \u2192", "y \u2193 \u2191", "z 1 2", "Without a key: 0, 0, 0"],
             {"ArrowRight": [2, 0, 0], "ArrowDown": [0, -2, 0], "Digit2": [0, 0, 2]},
         ),
     ],

@@ -15,7 +15,6 @@ from chronotope.cli.use import device, say_unsealed
 from chronotope.data.audit import audit_header, changes_since_encoding
 from chronotope.data.clips import check_outside
 from chronotope.data.encode import NO_LIMITS, Encoded, encode_dataset
-from chronotope.data.generated import generated_in_words, generated_of_rows
 from chronotope.data.latents import LatentDataset, fingerprint, read_header, read_index
 from chronotope.data.limits import Limits
 from chronotope.data.record import content_of_row, repeated_clips
@@ -23,6 +22,7 @@ from chronotope.data.rendered import FOR_EVALUATION, find_splits, meant_for_eval
 from chronotope.errors import FileProblem, UsageError
 from chronotope.generate.pipeline import find_model, load_autoencoder
 from chronotope.geometry import Geometry
+from chronotope.media.generated import generated_in_words, generated_of_rows
 from chronotope.models.autoencoder import Autoencoder
 from chronotope.models.precision import Precision
 from chronotope.parallel import join_ranks, wait_for_all

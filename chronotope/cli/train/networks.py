@@ -22,7 +22,6 @@ from chronotope.cli.use import say_unsealed
 from chronotope.config import override
 from chronotope.data.clips import check_outside
 from chronotope.data.encode import NO_LIMITS
-from chronotope.data.generated import generated_by, generated_in_words
 from chronotope.data.latents import LatentDataset, fingerprint, read_header
 from chronotope.data.limits import Limits
 from chronotope.data.record import data_of_clips, data_of_latents, note_latents
@@ -30,6 +29,7 @@ from chronotope.data.rendered import find_worlds
 from chronotope.errors import UsageError
 from chronotope.flow.path import FlowConfig
 from chronotope.generate.pipeline import Generator, find_model, load_autoencoder, model_description
+from chronotope.media.generated import generated_by, generated_in_words
 from chronotope.parallel import join_ranks
 from chronotope.presets import Preset, find_preset
 from chronotope.train.autoencoder import AutoencoderRun, is_frozen, train_autoencoder
