@@ -60,10 +60,20 @@ def results(name: str, shown: int | None = None) -> str:
 
 def worlds() -> str:
     """How far the shipped world can be trusted, beside baselines and the game itself."""
+    return _of_worlds(places=False)
+
+
+def places() -> str:
+    """What comes back in the shipped world after a walk away and back, with its map and without."""
+    return _of_worlds(places=True)
+
+
+def _of_worlds(places: bool) -> str:
     from benchmarks.worlds.rows import Row, table
 
     found = json.loads((ROOT / "benchmarks" / "worlds.json").read_text(encoding="utf-8"))
-    return table(map(Row.read, found["rows"]))
+    rows = map(Row.read, found["rows"])
+    return table(row for row in rows if row.measure.endswith("away and back") == places)
 
 
 def standard() -> str:

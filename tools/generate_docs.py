@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
 from docs_disclosure import FOLDER, disclosure  # noqa: E402
-from docs_tables import bias, captions, doubts, headline, presets, results, standard, suites, worlds  # noqa: E402
+from docs_tables import bias, captions, doubts, headline, places, presets, results, standard, suites, worlds  # noqa: E402
 from docs_tree import tree, walks  # noqa: E402
 
 BEGIN, END = "<!-- begin {}, written by tools/generate_docs.py -->", "<!-- end {} -->"
@@ -65,7 +65,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
         "canvas": partial(results, "canvas"),
     },
     "docs/train.md": {"presets": presets},
-    "docs/play.md": {"worlds": worlds},
+    "docs/play.md": {"worlds": worlds, "places": places},
     "docs/captions.md": {"captions": captions, "doubts": doubts, "bias": bias},
     "docs/evaluation/results.md": {"suites": suites},
     "docs/evaluation/sealed.md": {"protocol": protocol},

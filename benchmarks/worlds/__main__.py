@@ -1,12 +1,14 @@
 """How far a trained world can be trusted: its frames against those of the real clips, for the same actions.
 
     python -m benchmarks.worlds RUN CLIPS [--diamond 12min.safetensors 40min.safetensors] [--clips 24] [--frames 16]
-        [--only steps places collapse] [--models model diamond rules game] [--minutes 10 --seeds 20] [--json FILE]
+        [--only steps places collapse] [--models model mapless diamond rules game] [--minutes 10 --seeds 20]
+        [--json FILE]
 
 RUN is a folder or the name of a model with actions, and CLIPS a folder of clips that were held out. Beside the model
-are measured: `--diamond`, worlds of `benchmarks.worlds.diamond`; "copy last", which repeats the last frame; "shift
-rule", by which a move shifts the last frame by a cell, whatever stands in the way; and the game itself. Intervals are
-of 95 %, and resample whole clips. With `--json` the rows of a file that are not measured again are kept.
+are measured: the model without its map of places that were seen (`places` alone); `--diamond`, worlds of
+`benchmarks.worlds.diamond`; "copy last", which repeats the last frame; "shift rule", by which a move shifts the last
+frame by a cell, whatever stands in the way; and the game itself. Intervals are of 95 %, and resample whole clips. With
+`--json` the rows of a file that are not measured again are kept.
 
 Delta-PSNR is the PSNR over the pixels that changed in the real clip since the frame before. Moves are right where the
 map is shifted as in the real clip, by one cell or none.
@@ -18,6 +20,7 @@ import argparse
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +31,7 @@ from benchmarks.worlds.clips import Clip, Model, Rule, Truth, read_clips, rollou
 from benchmarks.worlds.collapse import hazard
 from benchmarks.worlds.counters import counters
 from benchmarks.worlds.diamond import Diamond
-from benchmarks.worlds.places import find_walks, permanence
+from benchmarks.worlds.places import dead_reckoning, find_walks, permanence
 from benchmarks.worlds.rows import Row, table
 from benchmarks.worlds.steps import counterfactuals, drift, from_true_pasts, in_sessions, latency
 from chronotope.geometry import Frames
@@ -36,8 +39,8 @@ from chronotope.simulate.model import StepSettings, WorldModel
 from chronotope.storage import read_json, write_json
 
 SECTIONS = ("steps", "places", "collapse")
-MODELS = ("model", "diamond", "rules", "game")
-GAME = "the game itself"
+MODELS = ("model", "mapless", "diamond", "rules", "game")
+GAME, MAPLESS = "the game itself", "the model without its map"
 
 
 def steps(models: Mapping[str, Model], truth: Truth, clips: Sequence[Clip]) -> Iterator[Row]:
@@ -57,6 +60,7 @@ def places(models: Mapping[str, Model], truth: Truth, clips: Sequence[Clip]) -> 
     walks = find_walks(truth, clips)
     for name, model in models.items():
         yield from permanence(name, model, walks)
+        yield from dead_reckoning(name, model, walks)
 
 
 def draw_sheet(models: Mapping[str, Model], clips: Sequence[Clip], path: Path) -> None:
@@ -86,7 +90,9 @@ def measured(asked: argparse.Namespace, world: WorldModel, clips: Sequence[Clip]
     if "steps" in asked.only:
         yield from (row for row in steps(everything, truth, clips) if row.unit != "1/s" or row.model in learned)
     if "places" in asked.only:
-        yield from places(everything, truth, clips)
+        mapless = WorldModel(world.generator, replace(world.settings, map_side=0))
+        also: dict[str, Model] = {MAPLESS: mapless} if world.map_side and "mapless" in asked.models else {}
+        yield from places({**also, **everything}, truth, clips)
     if "collapse" in asked.only:
         for name, model in {**learned, **game}.items():
             yield from hazard(name, model, clips, world.fps, asked.seeds, asked.minutes)

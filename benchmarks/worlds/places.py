@@ -1,4 +1,7 @@
-"""Permanence: walk away from a place and back, and compare what comes back with what was there."""
+"""Permanence: walk away from a place and back, and compare what comes back with what was there.
+
+A model that keeps a map also says where it is, by dead reckoning, which is compared with the game.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from benchmarks.worlds.clips import Clip, Model, action_of, rollout
 from benchmarks.worlds.pixels import CELL, OPPOSITE
 from benchmarks.worlds.rows import Row, mean, share
 from chronotope.geometry import Frames
+from chronotope.simulate.model import WorldModel
 
 DISTANCES = (2, 4, 8)  # cells
 STEPS = {"move left": (-1, 0), "move right": (1, 0), "move up": (0, -1), "move down": (0, 1)}  # columns and rows
@@ -123,6 +127,24 @@ def from_true_walks(name: str, model: Model, walks: Sequence[Walk], seed: int) -
     away = f"{walks[0].distance} cells away and back"
     yield mean(f"ground that comes back changed, last step after true frames, {away}", name, cells, clips, "%")
     yield mean(f"pixels that come back, last step after true frames, {away}", name, levels, clips, "levels of 255")
+
+
+def dead_reckoning(name: str, model: Model, walks: Sequence[Walk]) -> Iterator[Row]:
+    """Measure how many steps of walks a model with a map takes for what they are, from the true frames."""
+    if not isinstance(model, WorldModel) or not model.map_side:
+        return
+    for distance in sorted({walk.distance for walk in walks}):
+        right, clips = [], []
+        for walk in (walk for walk in walks if walk.distance == distance):
+            state, _ = model.begin(walk.number, picture=walk.real[0])
+            path = [state.position]
+            for t, each in enumerate(walk.names, 1):
+                state = model.observe(state, walk.real[t : t + 1], action_of(model.schema, each))
+                path.append(state.position)
+            moved = np.diff(np.array(path)[:, ::-1], axis=0)  # latents down and right, and a latent is a cell
+            right += (moved == np.diff(walk.path, axis=0)).all(axis=1).tolist()
+            clips += [walk.number] * len(moved)
+        yield share(f"steps whose shift the map finds, {distance} cells away and back", name, right, clips)
 
 
 def came_back(walk: Walk, last: Frames, last_line: bool = False) -> tuple[float, float]:

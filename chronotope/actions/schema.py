@@ -67,6 +67,14 @@ class ActionSchema:
         """Return the type in which values are stored."""
         return np.float32 if self.kind == "continuous" else np.int64
 
+    def in_words(self) -> str:
+        """Name the actions, such as "0 noop, 1 left", or the values of each dimension, such as "x from -1 to 1"."""
+        if self.kind == "continuous":
+            bounds = zip(self.names, self.low, self.high, strict=True)
+            return ", ".join(f"{name} from {low:g} to {high:g}" for name, low, high in bounds)
+        told = [", ".join(f"{number} {name}" for number, name in enumerate(names)) for names in self.choices]
+        return "; ".join(told if self.dims == 1 else map("{}: {}".format, self.names, told))
+
     def check(self, values: Shaped[np.ndarray, "t d"]) -> Shaped[np.ndarray, "t d"]:
         """Return actions as the schema stores them; raise UsageError for other shapes and values out of range."""
         values = np.asarray(values)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from chronotope import checkpoint
+from chronotope.actions import ActionSchema
 from chronotope.caption.encoder.frozen import EncoderFacts
 from chronotope.caption.words.lexicon import third_person
 from chronotope.config import from_dict
@@ -390,12 +391,16 @@ def _summarise(folder: Path) -> dict[str, str]:
     if defaults := description.get("defaults"):
         size = f"{defaults['width']}x{defaults['height']}"
         facts["makes"] += f"; by default {defaults['num_frames']} frames of {size} at {defaults['fps']:g} a second"
+    if actions := description.get("actions"):
+        facts["takes actions"] = f"{from_dict(ActionSchema, actions).in_words()} (chronotope play {name_of(folder)})"
     if "student" in description:
         facts["is a student"] = _student_in_words(description)
     if record is None:
         facts["trained on"] = "not recorded, since an older version trained it"
     else:
         facts["trained on"] = f"{lengths_in_words(record)}; {sizes_in_words(record)}"
+        if record.generated_by:
+            facts["generated clips"] = f"are among those it was trained on, made by {'; '.join(record.generated_by)}"
         facts["other sizes"] = "run, with lower quality; so do other lengths and words"
         facts |= _vocabulary(record)
     if encoder := description.get("text_encoder"):

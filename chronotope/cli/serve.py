@@ -353,9 +353,8 @@ def _claimed(record: Path | None) -> Iterator[None]:
 
 def _replay(world: WorldModel, file: Path, out: Path) -> bool:
     """Deliver the video of a record; say how many of its frames are as recorded, and return whether none differs."""
-    from chronotope import __version__
     from chronotope.safety.deliver import deliver
-    from chronotope.simulate.record import Start, read_record
+    from chronotope.simulate.record import Start, played_origin, read_record
     from chronotope.simulate.session import replay
 
     refuse_replacing(out, overwrite=False)
@@ -371,13 +370,7 @@ def _replay(world: WorldModel, file: Path, out: Path) -> bool:
             other += [number] if equal is False else []
             report(number, len(record) - 1)
     start = Start.of(record[0])
-    line = start.line(world)
-    origin = {
-        "program": f"chronotope {__version__}",
-        "task": "play",
-        **{name: line[name] for name in ("prompt", "seed", "num_steps", "guidance_scale", "history", "model")},
-        "generated_by_ai": True,
-    }
+    origin = played_origin(start.line(world), "play")
     deliver(out, frames, world.fps, origin, composite=start.picture is not None, policy=world.generator.policy)
     verdict = ": all are equal" if compared and not other else ""
     say(f"{compared} frames were compared with the recorded ones{verdict}")

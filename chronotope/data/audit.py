@@ -28,6 +28,7 @@ from chronotope.errors import ChronotopeError, FileProblem
 from chronotope.manifest import LOST, identify, manifest_hash, read_manifest, source_of
 from chronotope.media import video
 from chronotope.media.damage import DAMAGE_ADVICE
+from chronotope.media.generated import generated_by, generated_in_words, generated_of_rows
 from chronotope.progress import Progress
 from chronotope.prompt import STRANGE, is_clean
 from chronotope.sealed import read_sealed, unsealed
@@ -62,14 +63,17 @@ def audit_dataset(folder: Path, progress: Progress | None = None) -> Iterator[Fi
     yield from _audit_rendered(folder)
     yield from (Finding(sentence) for sentence in changes_since_curation(folder))
     uncaptioned: list[tuple[str, str]] = []  # file and content
+    generated: dict[str, str] = {}
     by_content: dict[str, str] = {}
     common = Kinds(folder, "caption file")
     yield from _audit_recaptions(folder, found.clips)
     for number, clip in enumerate(found.clips, start=1):
         yield from _audit_clip(clip, uncaptioned, by_content, common)
+        generated[clip.file] = generated_by(clip.path)
         if progress:
             progress(number, len(found.clips))
     yield from (Finding(line, serious=False) for line in common.lines())
+    yield from (Finding(line, serious=False) for line in generated_in_words(folder, generated))
     copies = held_out_copies(folder, {file: content for content, file in by_content.items()})
     yield from (Finding(line, serious=False) for line in copies)
     written = Recaptions(folder)
@@ -253,6 +257,7 @@ def audit_latents(folder: Path, progress: Progress | None = None) -> Iterator[Fi
             "left them in",
             "run the `chronotope encode` command again",
         )
+    yield from (Finding(line, serious=False) for line in generated_in_words(folder, generated_of_rows(rows)))
     captioned = sum(any(clip.captions.values()) for clip in clips)
     if captioned < len(clips):
         yield Finding(f"{len(clips) - captioned} of {len(clips)} clips have no caption", serious=False)

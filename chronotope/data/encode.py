@@ -54,6 +54,7 @@ from chronotope.errors import ChronotopeError, DecoderUnavailableError, FileProb
 from chronotope.geometry import Geometry
 from chronotope.jsonl import append_jsonl, write_jsonl
 from chronotope.manifest import LeftOut, Source, described, identify, manifest_hash, seal, source_of
+from chronotope.media.generated import generated_in_words, generated_of_rows
 from chronotope.models.autoencoder import Autoencoder
 from chronotope.models.precision import Precision, UsedPrecision, rounded, used_precision
 from chronotope.processes import MAX_WORKERS, run_jobs
@@ -222,6 +223,10 @@ class _Update:
         contents = {row["source"]["file"]: row["source"]["sha256"] for row in rows}
         for sentence in (*without_actions(data, self.schema, rows), *held_out_copies(data, contents)):
             writer.note(sentence)
+        generated = generated_of_rows(rows)
+        for sentence in generated_in_words(data, generated):
+            writer.note(sentence)
+            writer.about["generated_by"] = sorted(set(generated.values()) - {""})
         for sentence in changes_since_rendering(data, rows):
             writer.note(sentence)
             writer.about["worlds"] = []  # the model must not claim to know only what worlds rendered

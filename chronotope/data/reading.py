@@ -26,6 +26,7 @@ from chronotope.geometry import Frames, Geometry, Slice
 from chronotope.manifest import Source, described
 from chronotope.media import video
 from chronotope.media.damage import DAMAGE_ADVICE
+from chronotope.media.generated import generated_by
 from chronotope.models.autoencoder import Autoencoder
 
 __all__ = ["ClipJob", "EncodedPart", "Part", "PartEncoder", "read_parts"]
@@ -172,8 +173,9 @@ class PartEncoder:
         """Yield the parts of a clip; raise FileProblem for one that cannot be read or encoded, or was changed."""
         clip, sentences = job.clip, list[str]()
         notes = ClipNotes(sentences.append, clip.path.parent)
+        made = {"generated_by": weights} if (weights := generated_by(clip.path)) else {}
         for part in read_parts(clip, self.limits, self.geometry.cell, notes):
-            row = _about(clip, job.source, part)
+            row = {**_about(clip, job.source, part), **made}
             self._check_actions(clip, part)
             if not job.source.unchanged(clip.path):  # else these frames could be recorded as those of another content
                 raise FileProblem(f"{clip.path} was changed while it was read; run the same command again")

@@ -60,7 +60,8 @@ class TrainingRecord:
 
     `words` are all words of all captions, in lower case, without numbers. `num_frames` are the fewest and the most
     frames of a video as the model saw it, None if it saw only pictures. `worlds` name the simulators and scopes that
-    rendered clips; `others` tells whether a dataset held clips that none of them rendered.
+    rendered clips; `others` tells whether a dataset held clips that none of them rendered, and `generated_by` names the
+    weights of models that generated clips.
     """
 
     words: tuple[str, ...]
@@ -70,6 +71,7 @@ class TrainingRecord:
     fps: tuple[float, ...]
     worlds: tuple[str, ...] = ()
     others: bool = False
+    generated_by: tuple[str, ...] = ()
 
     def __or__(self, other: TrainingRecord) -> TrainingRecord:
         lengths = [length for record in (self, other) if record.num_frames for length in record.num_frames]
@@ -81,6 +83,7 @@ class TrainingRecord:
             _sorted(self.fps + other.fps),
             _sorted(self.worlds + other.worlds),
             self.others or other.others,
+            _sorted(self.generated_by + other.generated_by),
         )
 
     @property
@@ -122,6 +125,7 @@ def record_of(dataset: LatentDataset, geometry: Geometry, max_sample_tokens: int
         _sorted(clip.fps for clip in videos),
         _sorted(world for about in dataset.about for world in about.get("worlds", ())),
         not all(about.get("worlds") for about in dataset.about),
+        _sorted(weights for about in dataset.about for weights in about.get("generated_by", ())),
     )
 
 

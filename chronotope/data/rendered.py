@@ -238,6 +238,8 @@ def find_worlds(data: Path, note: Callable[[str], None] = lambda _: None) -> lis
             note(sentence)
     for file, about in read_datasets(data):
         world, scope, split = about.get("world"), about.get("scope", ""), about.get("split", "train")
+        if "generated_by" in about:  # of a trained model, which is no simulator
+            continue
         if isinstance(world, str) and isinstance(scope, str):
             worlds.add(f"{world} {scope}".strip())
             for sentence in unsealed(file):

@@ -6,7 +6,7 @@ import contextlib
 import importlib
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import cv2
@@ -16,6 +16,7 @@ from jaxtyping import Shaped
 from chronotope.actions import ActionSchema
 from chronotope.errors import FileProblem, UsageError, nearest
 from chronotope.geometry import Picture
+from chronotope.worlds.write import Put, put_pixels
 
 __all__ = ["Environment", "opened", "schema_of"]
 
@@ -25,18 +26,28 @@ DEFAULT_FPS = 15.0
 
 
 class Environment:
-    """An environment of Gymnasium in which frames are RGB pictures of one size and actions are vectors."""
+    """An environment of Gymnasium in which frames are RGB pictures of one size and actions are vectors.
 
-    def __init__(self, name: str, env: Any, size: tuple[int, int] | None = None) -> None:
-        self.name = name
-        self._env = env
-        self._size = size
+    Episodes begin with `options`, and `put` writes the frames of a recorded clip.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        env: Any,
+        size: tuple[int, int] | None = None,
+        options: Mapping[str, Any] | None = None,
+        put: Put = put_pixels,
+    ) -> None:
+        self.name, self.put = name, put
+        self._env, self._size = env, size
+        self._options = dict(options) if options else None
         self.schema = schema_of(env)
         self.fps = float((env.metadata or {}).get("render_fps") or DEFAULT_FPS)
 
     def reset(self, seed: int) -> Picture:
         """Start an episode and return its first frame."""
-        observation, _ = self._env.reset(seed=seed)
+        observation, _ = self._env.reset(seed=seed, options=self._options)
         return self._picture(observation)
 
     def step(self, values: Shaped[np.ndarray, " d"]) -> tuple[Picture, float, bool]:
@@ -59,11 +70,12 @@ class Environment:
 
 
 @contextlib.contextmanager
-def opened(name: str, size: tuple[int, int] | None = None) -> Iterator[Environment]:
+def opened(name: str, size: tuple[int, int] | None = None, episode_steps: int | None = None) -> Iterator[Environment]:
     """Open an environment by its id, `module:id` for one that a module registers, and close it afterwards.
 
-    Frames are resized to `size`, width and height, if it is given. Raises FileProblem where Gymnasium or what the
-    environment needs is not installed, UsageError for an unknown id and for one without pictures.
+    Frames are resized to `size`, width and height, and episodes end after `episode_steps`, if they are given. Raises
+    FileProblem where Gymnasium or what the environment needs is not installed, UsageError for an unknown id and for one
+    without pictures.
     """
     try:
         import gymnasium
@@ -75,7 +87,8 @@ def opened(name: str, size: tuple[int, int] | None = None) -> Iterator[Environme
             importlib.import_module(module)
         modes = _render_modes(known)
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pictures alone: pygame looks for no display
-        env = gymnasium.make(known, render_mode="rgb_array" if "rgb_array" in modes else None)
+        mode = "rgb_array" if "rgb_array" in modes else None
+        env = gymnasium.make(known, render_mode=mode, max_episode_steps=episode_steps)
         try:
             yield _with_pictures(name, env, modes, size)
         finally:
@@ -84,7 +97,7 @@ def opened(name: str, size: tuple[int, int] | None = None) -> Iterator[Environme
         raise FileProblem(f"{name} needs a package that is not installed: {problem}") from problem
     except (gymnasium.error.Error, ModuleNotFoundError) as problem:
         near = nearest(known, gymnasium.registry)
-        hint = f"Did you mean '{near}'?" if near else "Give the id of a registered environment, or module:id."
+        hint = f"Did you mean '{near}'?" if near else "Give the id of a registered environment, module:id, or a model."
         raise UsageError(f"{name} cannot be made by Gymnasium: {str(problem).rstrip('.')}. {hint}") from problem
 
 
@@ -115,6 +128,8 @@ def schema_of(env: Any) -> ActionSchema:
     """Return the schema of an environment's actions; raise UsageError for a space that is none of vectors."""
     from gymnasium import spaces
 
+    if isinstance(schema := getattr(env.unwrapped, "schema", None), ActionSchema):
+        return schema  # of a trained model
     space = env.action_space
     if isinstance(space, spaces.Discrete):
         names = _meanings(env, int(space.n), int(space.start))

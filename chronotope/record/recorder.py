@@ -21,7 +21,7 @@ from chronotope.errors import UsageError
 from chronotope.geometry import Picture
 from chronotope.jsonl import append_jsonl
 from chronotope.worlds.world import Rendered
-from chronotope.worlds.write import filled_folder, write_clip
+from chronotope.worlds.write import Put, filled_folder, put_pixels, write_clip
 
 __all__ = ["MAX_STEPS", "Episode", "Recorder", "Recording", "recording"]
 
@@ -37,6 +37,9 @@ SAME = (
     "clip_frames",
     "caption",
     "fps",
+    "episode_steps",
+    "prompt",
+    "generated_by",
 )  # of a recording that goes on
 
 
@@ -45,7 +48,8 @@ class Recording:
     """What is recorded: at least `steps` frames of an environment, in clips of at most `clip_frames`.
 
     `caption` is that of every clip, and `licence` an SPDX expression; both may be empty. `fps` is the environment's own
-    rate if it is None. `world` says what kind of environment it is.
+    rate if it is None. `world` says what kind of environment it is. Of a trained model `generated_by` names the
+    weights, and `prompt` is what it is told. Episodes end after `episode_steps`, or where the environment ends them.
     """
 
     environment: str
@@ -58,6 +62,9 @@ class Recording:
     caption: str = ""
     licence: str = ""
     world: str = "gymnasium"
+    episode_steps: int | None = None
+    prompt: str = ""
+    generated_by: str = ""
 
     def __post_init__(self) -> None:
         if not 1 <= self.steps <= MAX_STEPS:
@@ -92,10 +99,16 @@ class Recorder:
     """A folder that is being filled with clips of episodes; `held` counts its frames, those of open clips too."""
 
     def __init__(
-        self, out: Path, request: Recording, schema: ActionSchema, fps: float, rows: dict[int, dict[str, Any]]
+        self,
+        out: Path,
+        request: Recording,
+        schema: ActionSchema,
+        fps: float,
+        rows: dict[int, dict[str, Any]],
+        put: Put = put_pixels,
     ) -> None:
         self.request, self.schema = request, schema
-        self._out, self._fps, self._rows = out, request.fps or fps, rows
+        self._out, self._fps, self._rows, self._write = out, request.fps or fps, rows, put
         self._next = max((row["episode"] + 1 for row in rows.values()), default=0)
         self._open: list[Episode] = []
         self.held = sum(row["frames"] for row in rows.values())
@@ -140,7 +153,7 @@ class Recorder:
         }
         rendered = Rendered(np.stack(clip.frames), record, actions=actions)
         more = {"episode": episode, "frames": len(clip.frames)}
-        self._rows[index] = write_clip(self._out, index, key, rendered, self._fps, record, more)
+        self._rows[index] = write_clip(self._out, index, key, rendered, self._fps, record, more, self._write)
         append_jsonl(self._out / "manifest.jsonl", self._rows[index])
 
 
@@ -178,15 +191,18 @@ class Episode:
 
 
 @contextlib.contextmanager
-def recording(out: Path, request: Recording, schema: ActionSchema, fps: float, program: str = "") -> Iterator[Recorder]:
+def recording(
+    out: Path, request: Recording, schema: ActionSchema, fps: float, program: str = "", put: Put = put_pixels
+) -> Iterator[Recorder]:
     """Yield what records episodes into a folder, and end those that are open when nothing has failed.
 
-    Raises UsageError where the folder holds something else, FileProblem where it was changed or cannot be written.
+    `put` writes the frames of a clip. Raises UsageError where the folder holds something else, FileProblem where it was
+    changed or cannot be written.
     """
     about = request.described(schema) | ({"program": program} if program else {})
     with filled_folder(out, about, SAME) as rows:
         _remove_unlisted(out, rows)
-        recorder = Recorder(out, request, schema, fps, rows)
+        recorder = Recorder(out, request, schema, fps, rows, put)
         about["steps"] = max(request.steps, recorder.held)  # fewer may be asked for than were recorded before
         yield recorder
         recorder.close()

@@ -34,7 +34,7 @@ def record(
     cannot be written.
     """
     choose = player or (lambda seed: player_of(request.policy, environment.schema, seed))
-    with recording(out, request, environment.schema, environment.fps, program) as recorder:
+    with recording(out, request, environment.schema, environment.fps, program, environment.put) as recorder:
         while not recorder.complete and _play(recorder, environment, choose, progress):
             pass
     return recorder.held

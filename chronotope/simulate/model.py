@@ -104,7 +104,7 @@ class WorldState:
 class WorldModel:
     """A model that was trained with actions, as a function from state and action to state and frames."""
 
-    goes_back = True
+    goes_back, recorded = True, None
 
     def __init__(self, generator: Generator, settings: StepSettings | None = None) -> None:
         if generator.actions is None:
@@ -132,6 +132,9 @@ class WorldModel:
     def size(self) -> tuple[int, int]:
         """Height and width of the frames of a session, in pixels."""
         return self.generator.defaults.height, self.generator.defaults.width
+
+    def end(self) -> None:
+        """Do nothing: frames are not recorded."""
 
     @property
     def names(self) -> dict[str, str]:

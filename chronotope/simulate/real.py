@@ -1,4 +1,4 @@
-"""A real environment that is played on the page, and recorded: the clips hold its frames and the player's actions."""
+"""An environment that is played on the page, and recorded: the clips hold its frames and the player's actions."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from chronotope.progress import Progress
 from chronotope.record.environment import Environment
 from chronotope.record.recorder import Episode, Recorder
 from chronotope.record.session import episode_seed
+from chronotope.simulate.world import Recorded
 
 __all__ = ["RealWorld"]
 
@@ -21,7 +22,8 @@ __all__ = ["RealWorld"]
 class RealWorld:
     """An environment as `Session` steps it; it has one state, so it is played by one session and does not go back.
 
-    An episode that is over is followed by the next one. `progress` is called with the frames that are held and wanted.
+    An episode that is over is followed by the next one. `progress` is called with the frames that are held and wanted,
+    and `finished` tells that the player was told of the end.
     """
 
     slice_frames, goes_back = 1, False
@@ -36,13 +38,22 @@ class RealWorld:
         self._episode: Episode | None = None
         self._first: Picture | None = None
         self._over = False
-        self.finished = False  # a step was asked for after the last frame, which therefore is shown
+        self.finished = False
 
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the frames, which are known when the environment has begun."""
         first = self._reset() if self._first is None else self._first
         return first.shape[0], first.shape[1]
+
+    @property
+    def recorded(self) -> Recorded:
+        """What the recording holds."""
+        return Recorded(self._recorder.held, self._recorder.request.steps)
+
+    def end(self) -> None:
+        """End the recording."""
+        self.finished = True
 
     @property
     def names(self) -> Mapping[str, str]:
@@ -62,7 +73,8 @@ class RealWorld:
     ) -> tuple[object, Picture]:
         """Begin an episode by the seed of the recording; raise UsageError for words and pictures."""
         if prompt.strip() or picture is not None:
-            raise UsageError(f"{self._environment.name} is no model: it begins by itself; leave words and pictures out")
+            name = self._environment.name
+            raise UsageError(f"{name} is recorded, and begins by itself; leave words and pictures out")
         if self._episode is not None:
             self._episode.close()
         first = self._reset()
@@ -74,10 +86,9 @@ class RealWorld:
         Raises UsageError for a session that is not the newest, and when the recording is complete.
         """
         if state is not self._state:
-            raise UsageError("another session has begun, and a real environment has one at a time; begin again")
-        if self._recorder.complete:
-            self.finished = True
-            raise UsageError(f"the recording is complete: {self._recorder.held} frames")
+            raise UsageError("another session has begun, and what is recorded has one at a time; begin again")
+        if self._recorder.complete or self.finished:
+            raise UsageError(f"the recording has ended; it holds {self._recorder.held} frames")
         if self._over:
             first = self._reset()
             return self._state, first[None]

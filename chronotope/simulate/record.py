@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from chronotope import PROGRAM
 from chronotope.arguments import as_text, as_whole, described
 from chronotope.config import to_dict
 from chronotope.errors import FileProblem, UsageError
@@ -26,7 +27,7 @@ from chronotope.parsing import parse_json, unique_keys
 if TYPE_CHECKING:
     from chronotope.simulate.world import PlayedWorld
 
-__all__ = ["Start", "decode_picture", "encode_picture", "frame_hash", "parse_record", "read_record"]
+__all__ = ["Start", "decode_picture", "encode_picture", "frame_hash", "parse_record", "played_origin", "read_record"]
 
 FORMAT = 1
 MAX_SEED = 2**53  # whole numbers that JavaScript keeps exactly
@@ -65,6 +66,13 @@ class Start:
         picture = data.get("picture")
         prompt, consent = (as_text(name, data.get(name, "")) for name in ("prompt", "consent"))
         return Start(seed, prompt, None if picture is None else decode_picture(picture), consent)
+
+
+def played_origin(line: Mapping[str, Any], task: str) -> dict[str, Any]:
+    """Return what a file of frames of a session says of them, from the first line of its record."""
+    facts = {name: line[name] for name in ("seed", "num_steps", "guidance_scale", "history", "model")}
+    prompt = {"prompt": line["prompt"]} if line["prompt"] else {}
+    return {"program": PROGRAM, "task": task, **prompt, **facts, "generated_by_ai": True}
 
 
 def encode_picture(picture: Picture) -> str:

@@ -116,7 +116,8 @@ class _Connection:
     def __init__(self, players: _Players, socket: WebSocket) -> None:
         self.players, self.socket = players, socket
         self.session: Session | None = None
-        self.paused, self.sent = False, 0.0
+        self.paused = False
+        self.waits = False  # for the first action of a recording
         self.replayed: list[dict[str, Any]] = []
         self.sending = asyncio.Lock()
 
@@ -132,6 +133,7 @@ class _Connection:
             "height": height,
             "prompt": self.players.options.prompt,
             "goes_back": model.goes_back,
+            "recorded": self._recorded(),
         }
         await self.socket.send_json(hello)
         frames = asyncio.create_task(self._frames())
@@ -162,6 +164,7 @@ class _Connection:
                 "branch": self._branch,
                 "pause": self._pause,
                 "replay": self._replay,
+                "end": self._end,
             }
             if not isinstance(kind, str) or kind not in handlers:
                 raise UsageError(f"a message has one of the types {', '.join(handlers)}, got {described(kind)}")
@@ -185,7 +188,8 @@ class _Connection:
         self.session = None
         session = await self.players.compute(lambda: Session(model, start, write))
         self.replayed, self.paused = [], False
-        await self._tell({"type": "started", "record": start.line(model)})
+        self.waits = model.recorded is not None
+        await self._tell({"type": "started", "record": start.line(model), "waits": self.waits})
         await self._show(session, session.current)
         self.session = session
 
@@ -195,6 +199,7 @@ class _Connection:
         if not isinstance(number, int):
             raise UsageError("the id of an action is a whole number")
         session.act(message.get("action"), message.get("frame"), number, message.get("keep") is True)
+        self.waits = False
 
     async def _release(self, message: dict[str, Any]) -> None:
         del message
@@ -217,11 +222,25 @@ class _Connection:
 
     async def _pause(self, message: dict[str, Any]) -> None:
         self.paused = message.get("on") is True
+        self.waits = self.waits and self.paused
 
     async def _replay(self, message: dict[str, Any]) -> None:
         record = parse_record(str(message.get("record")))
         await self._begin(recorded_model(self.players.model, record[0]), Start.of(record[0]))
         self.replayed = record[1:]
+
+    async def _end(self, message: dict[str, Any]) -> None:
+        """End the recording, and tell the player what it holds."""
+        del message
+        if self.players.model.recorded is None:
+            raise UsageError("nothing is recorded here, so there is nothing to end; close the page")
+        self.paused = True
+        await self.players.compute(self.players.model.end)
+        await self._tell({"type": "ended", "recorded": self._recorded()})
+
+    def _recorded(self) -> dict[str, int] | None:
+        recorded = self.players.model.recorded
+        return None if recorded is None else asdict(recorded)
 
     def _running(self) -> Session:
         if self.session is None:
@@ -233,7 +252,7 @@ class _Connection:
         due = time.perf_counter()
         while True:
             session = self.session
-            if session is None or self.paused or session.lead >= session.most_lead:
+            if session is None or self.paused or self.waits or session.lead >= session.most_lead:
                 await asyncio.sleep(WAIT_SECONDS)
                 due = time.perf_counter()
                 continue
@@ -249,6 +268,8 @@ class _Connection:
                 continue
             if session is self.session:  # else another one was begun meanwhile
                 await self._show(session, shown)
+                if (recorded := self.players.model.recorded) and recorded.held >= recorded.wanted:
+                    await self._end({})
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
             due = max(due, time.perf_counter() - 1 / self.players.model.fps)
 
@@ -268,6 +289,7 @@ class _Connection:
             "milliseconds": round(shown.milliseconds, 1),
             "lead": session.lead,
             "replaying": bool(self.replayed),
+            "recorded": self._recorded(),
         }
         packed = io.BytesIO()
         Image.fromarray(shown.picture).save(packed, "WEBP", quality=QUALITY)

@@ -148,7 +148,7 @@ class Session:
     def branch(self, frame: Any) -> Shown:
         """Go back to an earlier frame, from which other actions may follow; raise UsageError where it is not kept."""
         if not self.model.goes_back:
-            raise UsageError("a real environment does not go back; begin again")
+            raise UsageError("what is recorded does not go back; begin again")
         kept = [shown.frame for _, shown in self._kept]
         if frame not in kept or isinstance(frame, bool):
             raise UsageError(f"frame {described(frame)} is not kept; go back to a frame from {kept[0]} to {kept[-1]}")
@@ -181,7 +181,7 @@ def recorded_model(model: PlayedWorld, first: Mapping[str, Any]) -> WorldModel:
     Raises UsageError where the record is of another model, or has no settings, and where frames are not of a model.
     """
     if not isinstance(model, WorldModel):
-        raise UsageError("a real environment plays no record; play it with the model that made it")
+        raise UsageError("what is recorded plays no record; play it with the model that made it")
     for name, own in Start().line(model).items():
         if name in ("model", "actions", "fps", "size") and json.loads(json.dumps(own)) != first.get(name):
             raise UsageError(

@@ -1,8 +1,9 @@
-"""What a session steps: a trained model, or a real environment."""
+"""What a session steps: a trained model, or an environment that is recorded."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,7 +12,15 @@ from jaxtyping import Shaped
 from chronotope.actions import ActionSchema
 from chronotope.geometry import Frames, Picture
 
-__all__ = ["PlayedWorld"]
+__all__ = ["PlayedWorld", "Recorded"]
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """How many frames a recording holds, and how many are wanted."""
+
+    held: int
+    wanted: int
 
 
 class PlayedWorld(Protocol):
@@ -25,6 +34,15 @@ class PlayedWorld(Protocol):
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the frames."""
+        ...
+
+    @property
+    def recorded(self) -> Recorded | None:
+        """What a recording of the frames holds; None where they are not recorded."""
+        ...
+
+    def end(self) -> None:
+        """End the recording; nothing comes after it."""
         ...
 
     @property

@@ -21,6 +21,7 @@ from chronotope.geometry import Frames
 from chronotope.metrics.statistics import Rate
 from chronotope.worlds.case import Case, SuiteItem, TaskInputs, basic_strata
 from chronotope.worlds.check import Check
+from chronotope.worlds.controls import control_clips
 from chronotope.worlds.facts import Fact
 from chronotope.worlds.observe.sightings import Observer, Step
 from chronotope.worlds.playable import Playable, Sight
@@ -165,8 +166,17 @@ class World(ABC):
         """Return what injects each failure of the taxonomy that can be asked of such a case, by its code."""
         return {}
 
+    def moves(self, spec: Any) -> bool:
+        """Tell whether something happens in a clip, so that it must fail where it is frozen, shuffled or backwards."""
+        return False
+
+    def reversible(self, spec: Any) -> bool:
+        """Tell whether a clip looks right when it is played backwards."""
+        return False
+
     def controls(self, case: Case, frames: Frames, other: Case) -> Mapping[str, Frames]:
         """Return videos that must fail, by name; `other` is a case whose clip may serve as the
         video of another prompt.
         """
-        return {}
+        rng = np.random.default_rng([case.index, 19])
+        return control_clips(frames, rng, self.moves(case.spec), self.reversible(case.spec))

@@ -38,13 +38,24 @@ from chronotope.worlds.catalogue import find_world
 from chronotope.worlds.splits import Split, split_rng
 from chronotope.worlds.world import Rendered
 
-__all__ = ["DatasetRequest", "clip_seed", "filled_folder", "write_clip", "write_dataset"]
+__all__ = [
+    "DatasetRequest",
+    "Put",
+    "clip_seed",
+    "filled_folder",
+    "put_copy",
+    "put_pixels",
+    "write_clip",
+    "write_dataset",
+]
 
 MAX_CLIPS = 10_000_000  # of one dataset
 SAME_LEVELS = 8  # of 255, the mean difference of a video from what was rendered; compression takes less
 SAVE_CLIPS, SAVE_SECONDS = 32, 5.0  # lines of the manifest are written after so many clips or seconds
 
 Row = dict[str, Any]  # of the manifest: index, key, files with their hashes and sizes, seal
+# What writes the frames of a clip at a path without suffix, by rate and record, and returns the files that it wrote.
+Put = Callable[[Path, Frames, float, Mapping[str, Any]], Sequence[Path]]
 
 
 @dataclass(frozen=True)
@@ -289,15 +300,15 @@ def write_clip(
     fps: float,
     record: Mapping[str, Any],
     also: Mapping[str, Any] | None = None,
-    film: Path | None = None,
+    put: Put | None = None,
 ) -> Row:
     """Write the files of a clip, each atomically, and return its sealed row of the manifest.
 
     `key` is its path below `out` without suffix, `record` what its JSON file says, and `also` what else the row says.
-    An MP4 file that holds the frames already is copied as it is, as `film`.
+    `put` writes the frames, `put_pixels` by default.
     """
     place, name = (out / key).parent, Path(key).name
-    files = [_copied(film, place / f"{name}.mp4") if film else _put_pixels(place, name, clip.frames, fps)]
+    files = [*(put or put_pixels)(place / name, clip.frames, fps, record)]
     for suffix, arrays in clip.arrays.items():
         files.append(_put_arrays(place / f"{name}.{suffix}.npz", **arrays))
     if clip.actions is not None:
@@ -333,22 +344,26 @@ def _facts(path: Path) -> dict[str, Any]:
     return {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
 
 
-def _put_pixels(folder: Path, key: str, frames: Frames, fps: float) -> Path:
+def put_pixels(key: Path, frames: Frames, fps: float, record: Mapping[str, Any]) -> list[Path]:
     """Write one frame as KEY.png, more as KEY.mp4; return the path."""
+    del record
     if len(frames) > 1:
-        path = folder / f"{key}.mp4"
+        path = key.with_name(f"{key.name}.mp4")
         video.write(path, frames, fps)  # itself writes beside, then renames
-        return path
-    path, packed = folder / f"{key}.png", io.BytesIO()
+        return [path]
+    path, packed = key.with_name(f"{key.name}.png"), io.BytesIO()
     Image.fromarray(frames[0]).save(packed, "PNG")
     write_atomically(path, packed.getvalue())
-    return path
+    return [path]
 
 
-def _copied(film: Path, path: Path) -> Path:
+def put_copy(film: Path, key: Path, frames: Frames, fps: float, record: Mapping[str, Any]) -> list[Path]:
+    """Copy an MP4 file that holds the frames already, as KEY.mp4; return the path."""
+    del frames, fps, record
+    path = key.with_name(f"{key.name}.mp4")
     with atomic_file(path) as partial:
         shutil.copyfile(film, partial)
-    return path
+    return [path]
 
 
 def _put_arrays(path: Path, **arrays: np.ndarray) -> Path:

@@ -68,6 +68,14 @@ def test_info_says_what_the_shipped_model_makes_and_knows() -> None:
     assert {"parameters", "hash", "training"} <= facts["dit"].keys()
 
 
+def test_info_names_the_actions_of_a_world() -> None:
+    told = answer("info", "small-crafter")["summary"]["takes actions"]
+    assert told.startswith("0 noop, 1 move left, ") and told.endswith(
+        "16 make iron sword (chronotope play small-crafter)"
+    )
+    assert "takes actions" not in answer("info", "small")["summary"]
+
+
 def test_info_of_other_models(tmp_path: Path) -> None:
     """Of a world that the program does not know, words are listed; without a record nothing is claimed."""
     text = run("info", save_recorded_run(tmp_path / "recorded")).stdout

@@ -169,7 +169,7 @@ def test_environments_that_cannot_be_recorded_are_named(name: str, message: str)
 def test_the_command_records(tmp_path: Path) -> None:
     done = run("record", ENV.format("box"), "--steps", "6", "--clip-frames", "4", "--out", str(tmp_path / "out"))
     assert done.exit_code == 0, done.output
-    assert "holds 6 frames" in done.stderr
+    assert "is complete: " in done.stderr and "holds 6 frames" in done.stderr
     assert len(clips(tmp_path / "out")) == 2
 
 

@@ -14,6 +14,7 @@ from chronotope.errors import FileProblem, UsageError
 from chronotope.simulate.env import WorldEnv, action_space
 from chronotope.simulate.model import WorldModel
 from chronotope.simulate.starts import start_picture
+from tests.simulate.conftest import make_generator
 
 
 def test_the_checker_of_gymnasium_finds_nothing(world: WorldModel) -> None:
@@ -46,14 +47,43 @@ def test_what_an_environment_cannot_do_is_said(world: WorldModel) -> None:
     with pytest.raises(UsageError, match="reset takes the options image, prompt and consent, got pose"):
         env.reset(options={"pose": 1})
     env.reset(seed=0)
-    for action in (3, -1, [1, 1], 0.5):
-        with pytest.raises(UsageError):
+    for action in (3, -1, [1, 1], 0.5, "left", None, [], [[0], [1, 2]], {"action": 1}, np.nan):
+        with pytest.raises(UsageError, match=r"got the action .*, expected a number \(0 noop, 1 left, 2 right\)"):
             env.step(action)
     assert env.step(0)[4] == {"frame": 1}  # the session goes on
     with pytest.raises(UsageError, match="num_envs"):
         chronotope.make_vector_env(world, 0)
     with pytest.raises(UsageError, match="max_steps"):
         chronotope.make_env(world, max_steps=0)
+
+
+def test_a_vector_environment_says_what_actions_it_takes(world: WorldModel) -> None:
+    """No session is stepped where one of the actions is wrong."""
+    several = chronotope.make_vector_env(world, 2)
+    several.reset(seed=[1, 2])
+    for actions in ([1], [1, 2, 0], 1, [[1], [2]], np.array([1]), ["left", "right"], [[1], [1, 2]], None, {"a": 1}):
+        with pytest.raises(UsageError, match=r"got the actions .* one action for each of the 2 sessions, "):
+            several.step(actions)
+    with pytest.raises(UsageError, match="got the action 3"):
+        several.step(np.array([1, 3]))
+    assert several.step(np.array([1, 2]))[4]["frame"].tolist() == [1, 1]
+    stick = ActionSchema("continuous", ("x", "y"), low=(-1.0, 0.0), high=(2.0, 1.0))
+    pushing = chronotope.make_vector_env(WorldModel(make_generator(stick)), 2)
+    pushing.reset(seed=[1, 2])
+    with pytest.raises(UsageError, match="each an array of 2 numbers"):
+        pushing.step(np.zeros(2))
+    with pytest.raises(UsageError, match="x from -1 to 2, y from 0 to 1"):
+        pushing.step(np.full((2, 2), 3.0))
+    assert pushing.step(np.zeros((2, 2)))[0].shape == (2, 32, 48, 3)
+
+
+def test_actions_have_names(world: WorldModel) -> None:
+    env, several = chronotope.make_env(world), chronotope.make_vector_env(world, 2)
+    names = ["noop", "left", "right"]
+    assert env.metadata["actions"] == several.metadata["actions"] == env.unwrapped.get_action_meanings() == names
+    two = ActionSchema("multi-discrete", ("walk", "look"), (("no", "yes"), ("left", "ahead", "right")))
+    env = chronotope.make_env(WorldModel(make_generator(two)))
+    assert env.action_names == ("walk", "look") and env.schema == two
 
 
 def test_every_kind_of_action_has_its_space() -> None:

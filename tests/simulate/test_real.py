@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +72,7 @@ def test_what_a_session_does_is_recorded(tmp_path: Path) -> None:
             session.act([2], session.frame)
             session.advance()
         assert recorder.complete
-        with pytest.raises(UsageError, match="the recording is complete: 16 frames"):
+        with pytest.raises(UsageError, match="the recording has ended; it holds 16 frames"):
             session.advance()
     written = clips(tmp_path)
     assert [len(frames) for frames, _ in written] == [8, 3, 5]
@@ -112,14 +114,21 @@ class Page:
         self.socket.send(json.dumps(message))
 
 
+@contextlib.contextmanager
+def recorded_by_hand(out: Path, steps: int) -> Iterator[subprocess.Popen[str]]:
+    """The command of a recording that is played, in a process of its own."""
+    command = [sys.executable, "-m", "chronotope", "record", ENV, "--policy", "play", "--steps", str(steps)]
+    command += ["--port", "0", "--out", str(out), "--caption", "a dot"]
+    surroundings, pipe = {**os.environ, "PYTHONPATH": str(ROOT)}, subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, cwd=ROOT, env=surroundings, text=True) as server:
+        yield server
+
+
 @pytest.mark.e2e
 def test_a_server_ends_when_enough_is_recorded(tmp_path: Path) -> None:
-    """Keys go in, frames come out, and the folder holds the same, until it is full."""
+    """Keys go in, frames come out, and the folder holds the same, until it is full; nothing comes before a key."""
     out = tmp_path / "played"
-    command = [sys.executable, "-m", "chronotope", "record", ENV, "--policy", "play", "--steps", "8", "--port", "0"]
-    command += ["--out", str(out), "--caption", "a dot"]
-    surroundings = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, env=surroundings, text=True) as server:
+    with recorded_by_hand(out, 8) as server:
         assert server.stdout is not None
         address = server.stdout.readline().strip()
         with connect(address.replace("http", "ws") + "/play") as socket:
@@ -128,18 +137,48 @@ def test_a_server_ends_when_enough_is_recorded(tmp_path: Path) -> None:
             assert (hello["width"], hello["height"], hello["goes_back"]) == (64, 48, False)
             assert hello["model"] == {"environment": ENV}
             page.send(type="start", seed=0)
-            assert page.told()["type"] == "started"
+            started = page.told()
+            assert (started["type"], started["waits"]) == ("started", True)
             shown, told = [page.frame()[1]], []
+            with pytest.raises(TimeoutError):
+                socket.recv(timeout=1)  # ten frames would be made
             page.send(type="action", action=[2], frame=0, id=1, keep=True)
-            for _ in range(7):  # at most 5 of them are made before the action comes
+            for held in range(2, 9):
                 header, picture = page.frame()
+                assert header["recorded"] == {"held": held, "wanted": 8}
                 shown.append(picture)
                 told.append(header["action"])
                 page.send(type="seen", frame=header["frame"])
-        assert server.wait(timeout=60) == 0
+            assert page.told() == {"type": "ended", "recorded": {"held": 8, "wanted": 8}}
+        assert server.wait(timeout=60) == 0 and server.stderr is not None
         assert server.stdout.read() == f"{out}\n"
+        assert f"the recording is complete: {out} holds 8 frames" in server.stderr.read()
     ((frames, actions),) = clips(out)
-    assert actions.values[1:].tolist() == told and [2] in told
+    assert actions.values[1:].tolist() == told == [[2]] * 7
     assert np.abs(frames.astype(int) - np.stack(shown)).mean() < 8  # both are compressed
     assert_same_as_again(out)
     assert json.loads((out / "dataset.json").read_text())["complete"] is True
+
+
+@pytest.mark.e2e
+def test_a_player_ends_a_recording(tmp_path: Path) -> None:
+    """The button starts, another one ends; what was recorded is whole, and the terminal says how to go on."""
+    out = tmp_path / "played"
+    with recorded_by_hand(out, 1000) as server:
+        assert server.stdout is not None and server.stderr is not None
+        with connect(server.stdout.readline().strip().replace("http", "ws") + "/play") as socket:
+            page = Page(socket)
+            assert page.told()["recorded"] == {"held": 0, "wanted": 1000}
+            page.send(type="start", seed=0)
+            assert page.told()["waits"] is True and page.frame()[0]["frame"] == 0
+            page.send(type="pause", on=False)
+            assert page.frame()[0]["frame"] == 1
+            page.send(type="end")
+            while isinstance(message := socket.recv(timeout=60), bytes):
+                continue
+            held = json.loads(message)["recorded"]["held"]
+        assert server.wait(timeout=60) == 0
+        told = f"the recording was ended: {out} holds {held} of 1000 frames; the same command again goes on"
+        assert told in server.stderr.read()
+    assert sum(len(frames) for frames, _ in clips(out)) == held < 1000
+    assert_same_as_again(out)

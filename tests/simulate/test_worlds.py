@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -13,9 +14,10 @@ from benchmarks.worlds.clips import Clip, Rule, Truth, action_of, after, rollout
 from benchmarks.worlds.collapse import Ran, clip_like_actions, collapsed, hazard, random_actions, rate
 from benchmarks.worlds.counters import counters
 from benchmarks.worlds.pixels import changed, error, psnr, shift_of, shift_rule
-from benchmarks.worlds.places import Walk, actions_of, came_back, find_walks, permanence
+from benchmarks.worlds.places import Walk, actions_of, came_back, dead_reckoning, find_walks, permanence
 from benchmarks.worlds.rows import Row, mean, share, table
 from benchmarks.worlds.steps import WAIT, counterfactuals, drift, from_true_pasts, in_sessions, latency
+from chronotope.simulate.model import StepSettings, WorldModel
 from chronotope.worlds.crafter.spec import CrafterSpec
 from chronotope.worlds.crafter.world import CRAFTER
 from tests.worlds.crafter.games import AREA, NEEDS_CRAFTER
@@ -98,6 +100,17 @@ def test_a_shift_is_found_and_the_rule_makes_it(clips: list[Clip]) -> None:
     for name, shift in (("move left", (0, 1)), ("move down", (-1, 0)), ("do", (0, 0))):
         assert shift_of(frame, shift_rule(frame, name)) == shift
     assert np.array_equal(shift_rule(frame, "move up")[8:48, :32], frame[:40, :32])
+
+
+def test_the_map_of_the_shipped_world_follows_true_walks(clips: list[Clip], truth: Truth, copy: Rule) -> None:
+    model, walks = WorldModel.load("small-crafter"), find_walks(truth, clips, (2,))
+    (row,) = dead_reckoning("", model, walks)
+    assert row.of == 4 * len(walks) and row.value >= 0.75
+    away = [replace(walk, move="move up" if walk.move == "move down" else "move down") for walk in walks]
+    (other,) = dead_reckoning("", model, away)  # the frames are of another way
+    assert other.value < 0.5
+    mapless = WorldModel(model.generator, StepSettings(map_side=0))
+    assert not [*dead_reckoning("", mapless, walks), *dead_reckoning("", copy, walks)]
 
 
 def test_what_comes_back_is_what_was_there(clips: list[Clip], truth: Truth, copy: Rule, shifted: Rule) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["record", "world"]
 
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 WORKERS = option(
     "--workers",
     type=click.IntRange(min=1, max=MAX_WORKERS),
@@ -27,6 +31,24 @@ WORKERS = option(
     metavar="N",
     help="Number of processes.",
 )
+
+COUNT = option("--count", type=click.IntRange(min=1), required=True, metavar="N", help="How many clips.")
+OUT = option(
+    "--out", type=FILE, required=True, metavar="DIR", help="The folder to fill; the same command again resumes."
+)
+
+
+def _split(told: str) -> Decorator:
+    return option("--split", default="train", show_default=True, metavar="NAME", help=told)
+
+
+def _size(default: str) -> Decorator:
+    return option("--size", type=SIZE, metavar="WxH", help=f"One size for all clips.  [default: {default}]")
+
+
+def _pictures(default: str, of: str = "clips") -> Decorator:
+    told = f"This share of the {of} are pictures.  [default: {default}]"
+    return option("--pictures", type=Number(0, 1), metavar="SHARE", help=told)
 
 
 @click.group(cls=Commands, closing="Example:  chronotope world stage --count 200 --out data/stage")
@@ -44,8 +66,8 @@ def world() -> None:
     chronotope world stage --count 8000 --scope acts --dissolves 0.4 --out data/acts
     """,
 )
-@option("--count", type=click.IntRange(min=1), required=True, metavar="N", help="How many clips.")
-@option("--out", type=FILE, required=True, metavar="DIR", help="The folder to fill; the same command again resumes.")
+@COUNT
+@OUT
 @option(
     "--scope",
     default="small",
@@ -54,20 +76,9 @@ def world() -> None:
     help="shapes, small, acts (two actions a clip), deeds (eat, hit, bounce, ...), returns (out of sight and back), "
     "wide or full.",
 )
-@option(
-    "--split",
-    default="train",
-    show_default=True,
-    metavar="NAME",
-    help="train, heldout or combination (pairs never trained on).",
-)
-@option("--size", type=SIZE, metavar="WxH", help="One size for all clips.  [default: the sizes of the scope]")
-@option(
-    "--pictures",
-    type=Number(0, 1),
-    metavar="SHARE",
-    help="This share of the clips that do not dissolve are pictures.  [default: the scope's]",
-)
+@_split("train, heldout or combination (pairs never trained on).")
+@_size("the sizes of the scope")
+@_pictures("the scope's", "clips that do not dissolve")
 @option(
     "--dissolves",
     type=Number(0, 1),
@@ -96,24 +107,16 @@ def stage(out: Path, count: int, workers: int, **request: Any) -> None:
     chronotope world table --policy pusher --count 300 --out data/pusher
     """,
 )
-@option("--count", type=click.IntRange(min=1), required=True, metavar="N", help="How many clips.")
-@option("--out", type=FILE, required=True, metavar="DIR", help="The folder to fill; the same command again resumes.")
+@COUNT
+@OUT
 @option(
     "--policy",
     metavar="NAME",
     help="Who moves a stick on the table: pusher (goes behind a solid and pushes it) or random.  [default: no stick]",
 )
-@option(
-    "--split",
-    default="train",
-    show_default=True,
-    metavar="NAME",
-    help="train, heldout or combination (pairs never trained on).",
-)
-@option("--size", type=SIZE, metavar="WxH", help="One size for all clips.  [default: five sizes from 64x64 to "
-        "128x128; with a stick 64x64]")  # fmt: skip
-@option("--pictures", type=Number(0, 1), metavar="SHARE", help="This share of the clips are pictures.  [default: 0.1; "
-        "with a stick 0]")  # fmt: skip
+@_split("train, heldout or combination (pairs never trained on).")
+@_size("five sizes from 64x64 to 128x128; with a stick 64x64")
+@_pictures("0.1; with a stick 0")
 @SEED
 @WORKERS
 def table(out: Path, count: int, workers: int, policy: str | None, **request: Any) -> None:
@@ -135,8 +138,8 @@ def table(out: Path, count: int, workers: int, policy: str | None, **request: An
     chronotope world crafter --count 200 --split heldout --out data/heldout
     """,
 )
-@option("--count", type=click.IntRange(min=1), required=True, metavar="N", help="How many clips.")
-@option("--out", type=FILE, required=True, metavar="DIR", help="The folder to fill; the same command again resumes.")
+@COUNT
+@OUT
 @option(
     "--policy",
     "scope",
@@ -145,15 +148,9 @@ def table(out: Path, count: int, workers: int, policy: str | None, **request: An
     metavar="NAME",
     help="Who plays: forager (gathers, builds, eats, sleeps) or random.",
 )
-@option(
-    "--split",
-    default="train",
-    show_default=True,
-    metavar="NAME",
-    help="train, heldout (other maps) or combination (deeds at places never trained on).",
-)
-@option("--size", type=SIZE, metavar="WxH", help="One size for all clips.  [default: 64x64, 96x64 and 64x96]")
-@option("--pictures", type=Number(0, 1), metavar="SHARE", help="This share of the clips are pictures.  [default: 0.05]")
+@_split("train, heldout (other maps) or combination (deeds at places never trained on).")
+@_size("64x64, 96x64 and 64x96")
+@_pictures("0.05")
 @SEED
 @WORKERS
 def crafter(out: Path, count: int, workers: int, **request: Any) -> None:
@@ -174,11 +171,11 @@ def crafter(out: Path, count: int, workers: int, **request: Any) -> None:
     chronotope world doom --count 100 --split heldout --out data/heldout
     """,
 )
-@option("--count", type=click.IntRange(min=1), required=True, metavar="N", help="How many clips.")
-@option("--out", type=FILE, required=True, metavar="DIR", help="The folder to fill; the same command again resumes.")
-@option("--split", default="train", show_default=True, metavar="NAME", help="train or heldout (other maps).")
-@option("--size", type=SIZE, metavar="WxH", help="One size for all clips.  [default: 96x64, 64x64 and 128x96]")
-@option("--pictures", type=Number(0, 1), metavar="SHARE", help="This share of the clips are pictures.  [default: 0.05]")
+@COUNT
+@OUT
+@_split("train or heldout (other maps).")
+@_size("96x64, 64x64 and 128x96")
+@_pictures("0.05")
 @SEED
 @WORKERS
 def doom(out: Path, count: int, workers: int, **request: Any) -> None:
@@ -208,11 +205,12 @@ def _render_dataset(out: Path, workers: int, request: dict[str, Any]) -> None:
     chronotope record Pendulum-v1 --steps 5000 --size 64x64 --clip-frames 32 --out data/pendulum
     chronotope record my_package:MyGame-v0 --steps 20000 --caption "my game" --licence MIT --out data/mygame
     chronotope record CartPole-v1 --policy play --fps 15 --steps 2000 --out data/played
+    chronotope record small-crafter --steps 2000 --out data/dreamt
     """,
 )
 @click.argument("environment", metavar="ENV_ID")
 @option("--steps", type=click.IntRange(min=1), required=True, metavar="N", help="How many frames.")
-@option("--out", type=FILE, required=True, metavar="DIR", help="The folder to fill; the same command again resumes.")
+@OUT
 @option(
     "--policy",
     type=click.Choice(["random", "play"]),
@@ -229,32 +227,68 @@ def _render_dataset(out: Path, workers: int, request: dict[str, Any]) -> None:
     metavar="N",
     help="Cut episodes into clips of at most N frames.",
 )
+@option("--episode-steps", type=click.IntRange(min=1), metavar="N", help="Begin a new episode after N steps.  "
+        "[default: where the environment ends it; of a model 200]")  # fmt: skip
 @option("--fps", type=Number(0, 1000), metavar="N", help="Frame rate of the clips.  [default: the environment's]")
+@option("--prompt", default="", metavar="TEXT", help="What a model is told, and the caption of its clips.  [default: "
+        "its stored pictures, without words]")  # fmt: skip
 @option("--caption", default="", metavar="TEXT", help="The caption of every clip.")
 @option("--licence", default="", metavar="SPDX", help="The licence of what the environment shows.")
 @option("--port", type=click.IntRange(min=0, max=65535), default=8001, show_default=True, metavar="N",
         help="Of the page, with --policy play; 0 is any.")  # fmt: skip
 @SEED
 def record(out: Path, environment: str, size: tuple[int, int] | None, port: int, **request: Any) -> None:
-    """Record a Gymnasium environment: its frames, and the actions that led to them.
+    """Record a Gymnasium environment, or a model: its frames, and the actions that led to them.
 
     ENV_ID is a registered environment with pictures; module:ENV_ID imports the module that registers it. Clips are
     written as `world crafter` writes them. With --policy play a page is at the address that is printed: you act with
-    keys, at the frame rate, until there are N frames or Ctrl-C. It needs Gymnasium: pip install 'chronotope[record]',
-    and for the page 'chronotope[record,play]'.
+    keys, at the frame rate, until there are N frames, you end it, or Ctrl-C. It needs Gymnasium: pip install
+    'chronotope[record]', and for the page 'chronotope[record,play]'.
+
+    The name or the run of a model that was trained with actions stands for an environment, too. Its clips are marked
+    and signed as all generated files are, and trainings on them say that they were generated.
     """
-    from chronotope.record.environment import opened
     from chronotope.record.recorder import Recording
     from chronotope.record.session import record
 
     wanted = Recording(environment, size=size, **request)
-    with opened(environment, size) as env, progress("recording", "frames") as report:
+    with _recorded(wanted) as (wanted, env), progress("recording", "frames") as report:
         if wanted.policy == "play":
             held = _play_and_record(out, wanted, env, port, report)
         else:
             held = record(out, wanted, env, progress=report, program=PROGRAM)
-    say(f"{out} holds {held} frames")
+    if held >= wanted.steps:
+        say(f"the recording is complete: {out} holds {held} frames")
+    else:
+        say(f"the recording was ended: {out} holds {held} of {wanted.steps} frames; the same command again goes on")
     echo(out)
+
+
+@contextlib.contextmanager
+def _recorded(wanted: Recording) -> Iterator[tuple[Recording, Environment]]:
+    """Open what is recorded, an environment or a model; yield it, and what is recorded of it."""
+    from chronotope.generate.pipeline import WEIGHTS
+    from chronotope.record.environment import opened
+
+    name = wanted.environment
+    if not ((Path(name) / "dit").is_dir() or (WEIGHTS / name / "dit").is_dir()):
+        if wanted.prompt:
+            raise UsageError(f"{name} is no model, so it takes no --prompt; --caption gives its clips a caption")
+        with opened(name, wanted.size, wanted.episode_steps) as env:
+            yield wanted, env
+        return
+    try:
+        from chronotope.simulate.recorded import generated_by, recorded_environment
+    except ModuleNotFoundError as problem:
+        raise UsageError(f"a model is recorded with {problem.name}: pip install 'chronotope[play]'") from problem
+    from chronotope.simulate.model import WorldModel
+
+    if wanted.prompt and wanted.caption not in ("", wanted.prompt):
+        raise UsageError("the caption of what a model makes is its prompt; leave --caption out")
+    model = WorldModel.load(name)
+    caption = wanted.caption or wanted.prompt
+    wanted = replace(wanted, world="model", caption=caption, generated_by=generated_by(model))
+    yield wanted, recorded_environment(name, model, wanted.size, wanted.episode_steps, wanted.prompt)
 
 
 def _play_and_record(out: Path, wanted: Recording, env: Environment, port: int, report: Progress) -> int:
@@ -267,10 +301,10 @@ def _play_and_record(out: Path, wanted: Recording, env: Environment, port: int, 
     from chronotope.record.recorder import recording
 
     def started(address: str) -> None:
-        say(f"the page is at {address}; Ctrl-C ends the recording")
+        say(f"the page is at {address}; recording begins with the first key, and ends there or with Ctrl-C")
         echo(address)
 
-    with recording(out, wanted, env.schema, env.fps, PROGRAM) as recorder:
+    with recording(out, wanted, env.schema, env.fps, PROGRAM, env.put) as recorder:
         if not recorder.complete:
             played = RealWorld(env, recorder, report)
             run(played, PlayOptions(), "127.0.0.1", port, started, lambda: played.finished)

@@ -22,6 +22,7 @@ from chronotope.data.rendered import FOR_EVALUATION, find_splits, meant_for_eval
 from chronotope.errors import FileProblem, UsageError
 from chronotope.generate.pipeline import find_model, load_autoencoder
 from chronotope.geometry import Geometry
+from chronotope.media.generated import generated_in_words, generated_of_rows
 from chronotope.models.autoencoder import Autoencoder
 from chronotope.models.precision import Precision
 from chronotope.parallel import join_ranks, wait_for_all
@@ -263,4 +264,6 @@ def _say_changes(latents: Sequence[Path], dataset: LatentDataset) -> None:
         say(sentence)
     for folder, header, rows in zip(latents, dataset.about, indexes, strict=True):
         for sentence in changes_since_encoding(folder, header, rows):
+            say(f"note: {sentence}")
+        for sentence in generated_in_words(folder, generated_of_rows(rows)):
             say(f"note: {sentence}")

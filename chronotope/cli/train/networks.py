@@ -28,6 +28,7 @@ from chronotope.data.rendered import find_worlds
 from chronotope.errors import UsageError
 from chronotope.flow.path import FlowConfig
 from chronotope.generate.pipeline import Generator, find_model, load_autoencoder, model_description
+from chronotope.media.generated import generated_by, generated_in_words
 from chronotope.parallel import join_ranks
 from chronotope.presets import Preset, find_preset
 from chronotope.train.autoencoder import AutoencoderRun, is_frozen, train_autoencoder
@@ -166,6 +167,8 @@ def run_autoencoder(
     check_videos(data, out)
     for folder in data:
         datasets.append(scan_and_say(folder).clips)
+        for sentence in generated_in_words(folder, {clip.file: generated_by(clip.path) for clip in datasets[-1]}):
+            say(f"note: {sentence}")
         find_worlds(folder, lambda sentence: say(f"note: {sentence}"))  # of a split that is meant for evaluation
 
     def train(stopping: Callable[[], bool]) -> dict[str, Any]:

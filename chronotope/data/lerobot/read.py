@@ -13,6 +13,7 @@ import json
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ from chronotope.media import video
 from chronotope.progress import Progress
 from chronotope.storage import file_sha256, read_json
 from chronotope.worlds.world import Rendered
-from chronotope.worlds.write import filled_folder, write_clip
+from chronotope.worlds.write import filled_folder, put_copy, write_clip
 
 __all__ = ["Imported", "import_lerobot"]
 
@@ -296,9 +297,8 @@ def _write(out: Path, source: _Source, episode: Mapping[str, Any], content: str)
     more = {"episode": index, "frames": length, "content": content}
     if written:
         more["written"] = [one.as_json() for one in written]
-    return write_clip(
-        out, index, key, Rendered(frames, record, actions=actions), fps, record, more, film if whole else None
-    )
+    put = partial(put_copy, film) if whole else None
+    return write_clip(out, index, key, Rendered(frames, record, actions=actions), fps, record, more, put)
 
 
 def _frames(film: Path, start: float, length: int, fps: float) -> Frames:

@@ -11,7 +11,7 @@ import numpy as np
 
 from chronotope.geometry import Frames
 from chronotope.worlds.case import Case
-from chronotope.worlds.controls import control_clips, moment_of, pick
+from chronotope.worlds.controls import moment_of, pick
 from chronotope.worlds.crafter.checks.reading import read
 from chronotope.worlds.crafter.deeds import GATHERED, Deed, deeds, faced, place
 from chronotope.worlds.crafter.draw import draw
@@ -21,7 +21,7 @@ from chronotope.worlds.crafter.spec import CrafterSpec
 from chronotope.worlds.language import OPPOSITE
 from chronotope.worlds.persistence import persistent_frames
 
-__all__ = ["FAULTS", "controls", "inject"]
+__all__ = ["FAULTS", "inject", "moves"]
 
 Injector = Callable[[CrafterSpec, Episode, np.random.Generator], Frames | None]
 Cell = tuple[int, int]  # column and row on the map
@@ -34,9 +34,9 @@ def inject(code: str, case: Case) -> Frames | None:
     return FAULTS[code](case.spec, simulate(case.spec), np.random.default_rng([case.index, 23]))
 
 
-def controls(spec: CrafterSpec, frames: Frames, rng: np.random.Generator) -> Mapping[str, Frames]:
-    """Return clips on which the checks must fail."""
-    return control_clips(frames, rng, bool(_deeds(simulate(spec))))
+def moves(spec: CrafterSpec) -> bool:
+    """Tell whether the player does something that shows."""
+    return bool(_deeds(simulate(spec)))
 
 
 def _drawn(spec: CrafterSpec, scenes: Scenes) -> Frames:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import cv2
 import numpy as np
 
 from chronotope.geometry import Frames
 from chronotope.worlds.case import Case
-from chronotope.worlds.controls import control_clips, moment_of, splice
+from chronotope.worlds.controls import moment_of, splice
 from chronotope.worlds.doom.checks import true_motion, visible_deeds
 from chronotope.worlds.doom.deeds import brightness
 from chronotope.worlds.doom.motion import measure
@@ -17,7 +17,7 @@ from chronotope.worlds.doom.simulate import Episode, actions_of, play, simulate
 from chronotope.worlds.doom.spec import DoomSpec
 from chronotope.worlds.persistence import persistent_frames
 
-__all__ = ["FAULTS", "controls", "inject"]
+__all__ = ["FAULTS", "inject"]
 
 Injector = Callable[[DoomSpec, Episode, np.random.Generator], Frames | None]
 SKIPPED = 6  # frames that a leap leaves out
@@ -27,13 +27,6 @@ LEAST_LEAP = 14.0  # levels of 255 by which the frames around a leap must differ
 def inject(code: str, case: Case) -> Frames | None:
     """Return the true clip of a case with this fault, or None where its spec cannot have it."""
     return FAULTS[code](case.spec, simulate(case.spec), np.random.default_rng([case.index, 29]))
-
-
-def controls(spec: DoomSpec, frames: Frames, rng: np.random.Generator) -> Mapping[str, Frames]:
-    """Return clips on which the checks must fail."""
-    wanted = visible_deeds(spec)
-    ways = {(one.deed.kind, one.deed.what) for one in wanted}
-    return control_clips(frames, rng, bool(wanted), reversible=len(ways) != 1)
 
 
 def _unarmed(spec: DoomSpec, episode: Episode, rng: np.random.Generator) -> Frames | None:

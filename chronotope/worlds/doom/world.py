@@ -19,9 +19,9 @@ from chronotope.geometry import Frames
 from chronotope.worlds.case import Case
 from chronotope.worlds.check import Check
 from chronotope.worlds.doom import captions as wording
-from chronotope.worlds.doom.checks import judge
+from chronotope.worlds.doom.checks import judge, visible_deeds
 from chronotope.worlds.doom.deeds import deeds
-from chronotope.worlds.doom.faults import FAULTS, controls, inject
+from chronotope.worlds.doom.faults import FAULTS, inject
 from chronotope.worlds.doom.game import install_line
 from chronotope.worlds.doom.sample import DoomScope, sample_doom, split_of_spec
 from chronotope.worlds.doom.simulate import Episode, begin, simulate
@@ -111,9 +111,13 @@ class Doom(World):
         """Return the faults of a spec."""
         return {code: partial(inject, code) for code in FAULTS}
 
-    def controls(self, case: Case, frames: Frames, other: Case) -> Mapping[str, Frames]:
-        """Return the clip frozen, shuffled, backwards and blank."""
-        return controls(case.spec, frames, np.random.default_rng([case.index, 19]))
+    def moves(self, spec: DoomSpec) -> bool:
+        """Tell whether the player does something that shows."""
+        return bool(visible_deeds(spec))
+
+    def reversible(self, spec: DoomSpec) -> bool:
+        """Tell whether the player does two things, in either order."""
+        return len({(one.deed.kind, one.deed.what) for one in visible_deeds(spec)}) != 1
 
     def check(self, case: Case, frames: Frames) -> tuple[Check, ...]:
         """Check that the player turns and walks as asked, is armed, and that the view never leaps."""

@@ -22,7 +22,7 @@ from chronotope.worlds.splits import Split
 from chronotope.worlds.table import captions as wording
 from chronotope.worlds.table import suite
 from chronotope.worlds.table.checks.predicates import check
-from chronotope.worlds.table.faults import FAULTS, controls, inject
+from chronotope.worlds.table.faults import FAULTS, inject, moves
 from chronotope.worlds.table.opengl import rendering_problem
 from chronotope.worlds.table.render import render
 from chronotope.worlds.table.sample import TableScope, sample_table
@@ -108,9 +108,13 @@ class Table(World):
         """Return the faults of a spec."""
         return {code: partial(inject, code) for code in FAULTS}
 
+    def moves(self, spec: TableSpec) -> bool:
+        """Tell whether something happens, or the camera moves."""
+        return moves(spec)
+
     def controls(self, case: Case, frames: Frames, other: Case) -> Mapping[str, Frames]:
         """Return the clip frozen, shuffled, backwards and blank, and the clip of another case with other colours."""
-        found = dict(controls(case.spec, frames, np.random.default_rng([case.index, 19])))
+        found = dict(super().controls(case, frames, other))
         colours, others = ({actor.colour for actor in spec.actors} for spec in (case.spec, other.spec))
         if colours != others:
             resized = dataclasses.replace(other.spec, width=case.spec.width, height=case.spec.height)

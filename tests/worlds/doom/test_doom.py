@@ -14,7 +14,7 @@ from chronotope.worlds.check import succeeds
 from chronotope.worlds.doom.captions import captions, facts, prompt, read_facts
 from chronotope.worlds.doom.checks import visible_deeds
 from chronotope.worlds.doom.deeds import deeds, turns
-from chronotope.worlds.doom.faults import FAULTS, controls, inject
+from chronotope.worlds.doom.faults import FAULTS, inject
 from chronotope.worlds.doom.game import install_line
 from chronotope.worlds.doom.motion import Motion, largest_run, measure
 from chronotope.worlds.doom.sample import DoomScope, sample_doom
@@ -109,7 +109,7 @@ def test_true_clips_pass_faults_are_found_and_controls_fail(sampled: DoomSpec) -
             if (changed := inject(code, Case("doom", spec, "x", "sentence", "heldout", 0, 5, 5))) is not None:
                 injected.add(code)
                 assert code in {check.code for check in DOOM.check(case, changed)}
-        for name, changed in controls(spec, frames, np.random.default_rng(0)).items():
+        for name, changed in DOOM.controls(case, frames, case).items():
             assert not succeeds(DOOM.check(case, changed)), name
     assert {"TXT-CNT", "OBJ-DIS", "MOT-STA", "MOT-DIR", "VIS-BLR"} <= injected
 

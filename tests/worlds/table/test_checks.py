@@ -22,7 +22,7 @@ from chronotope.worlds.table.checks.geometry import height_at, intersect_plane, 
 from chronotope.worlds.table.checks.gravity import Fall, _has_gravity
 from chronotope.worlds.table.checks.predicates import Check, check, succeeds, unsupported
 from chronotope.worlds.table.checks.tracking import track_solids
-from chronotope.worlds.table.faults import FAULTS, controls, inject
+from chronotope.worlds.table.faults import FAULTS, inject
 from chronotope.worlds.table.render import TableClip, render
 from chronotope.worlds.table.spec import Actor, Camera, Event, TableSpec
 from chronotope.worlds.table.suite import table_specs
@@ -147,7 +147,8 @@ def test_every_class_but_no_video_can_be_planted() -> None:
 @pytest.mark.parametrize("name", ["frozen first frame", "shuffled frames", "backwards", "blank"])
 def test_controls_fail(name: str) -> None:
     for scene in ("roll", "hit", "orbit"):
-        changed = controls(SCENES[scene], clip(scene).frames, np.random.default_rng(1))[name]
+        case = Case("table", SCENES[scene], "", "sentence", "heldout", 0, 1, 1)
+        changed = TABLE.controls(case, clip(scene).frames, case)[name]
         assert not succeeds(check(SCENES[scene], changed))
 
 

@@ -17,7 +17,7 @@ from chronotope.worlds.table.checks.tracking import track_solids
 from chronotope.worlds.table.pusher.captions import captions, prompt
 from chronotope.worlds.table.pusher.checks import expected, judge
 from chronotope.worlds.table.pusher.deeds import deeds
-from chronotope.worlds.table.pusher.faults import controls, inject
+from chronotope.worlds.table.pusher.faults import inject
 from chronotope.worlds.table.pusher.positions import positions
 from chronotope.worlds.table.pusher.sample import PusherScope, sample_pusher
 from chronotope.worlds.table.pusher.simulate import simulate
@@ -140,7 +140,7 @@ def test_true_clips_pass_faults_are_found_and_controls_fail(sampled: PusherSpec)
         changed = inject(code, Case("pusher", sampled, "x", "sentence", "heldout", 0, 3, 3))
         assert changed is not None
         assert code in {check.code for check in judge(sampled, changed)}
-    wrong = controls(sampled, frames, np.random.default_rng(0))
+    wrong = PUSHER.controls(case, frames, case)
     for name in ("frozen first frame", "backwards"):
         assert not succeeds(judge(sampled, wrong[name])), name
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from chronotope.geometry import Frames
 from chronotope.worlds.case import Case
-from chronotope.worlds.controls import control_clips, moment_of, pick, splice
+from chronotope.worlds.controls import moment_of, pick, splice
 from chronotope.worlds.persistence import persistent_frames
 from chronotope.worlds.table.edits import EXTRA_ID, changed, free_place, moved, other_colour, with_extra, without
 from chronotope.worlds.table.pusher.checks import LEAST_PUSH, expected
@@ -22,7 +22,7 @@ from chronotope.worlds.table.render import render
 from chronotope.worlds.table.simulate import Trajectory
 from chronotope.worlds.table.spec import Actor, TableSpec
 
-__all__ = ["FAULTS", "controls", "inject"]
+__all__ = ["FAULTS", "inject", "moves"]
 
 VISIBLE = 0.9  # of an actor through the whole clip, so that its fault can be seen
 UNREACHED, SEEN = 0.6, 0.18  # metres: the stick is far from a solid, and the solid has moved
@@ -78,9 +78,9 @@ def inject(code: str, case: Case) -> Frames | None:
     return FAULTS[code](_clip_of(case.spec), np.random.default_rng([case.index, 29]))
 
 
-def controls(spec: PusherSpec, frames: Frames, rng: np.random.Generator) -> Mapping[str, Frames]:
-    """Return the control clips of a spec, on which its checks must fail."""
-    return control_clips(frames, rng, bool(_clip_of(spec).pushed()))
+def moves(spec: PusherSpec) -> bool:
+    """Tell whether a solid is pushed."""
+    return bool(_clip_of(spec).pushed())
 
 
 def _missing(clip: _Clip, rng: np.random.Generator) -> Frames | None:

@@ -26,7 +26,7 @@ from chronotope.worlds.table.opengl import Renderer, rendering_problem
 from chronotope.worlds.table.pusher import captions as wording
 from chronotope.worlds.table.pusher.checks import judge
 from chronotope.worlds.table.pusher.deeds import deeds
-from chronotope.worlds.table.pusher.faults import FAULTS, controls, inject
+from chronotope.worlds.table.pusher.faults import FAULTS, inject, moves
 from chronotope.worlds.table.pusher.sample import PusherScope, sample_pusher
 from chronotope.worlds.table.pusher.simulate import Pushing, simulate
 from chronotope.worlds.table.pusher.spec import POLICIES, SCHEMA, PusherSpec, scene_of
@@ -103,9 +103,9 @@ class TablePusher(World):
         """Return the faults of a spec."""
         return {code: partial(inject, code) for code in FAULTS}
 
-    def controls(self, case: Case, frames: Frames, other: Case) -> Mapping[str, Frames]:
-        """Return the clip frozen, shuffled, backwards and blank."""
-        return controls(case.spec, frames, np.random.default_rng([case.index, 19]))
+    def moves(self, spec: PusherSpec) -> bool:
+        """Tell whether a solid is pushed."""
+        return moves(spec)
 
     def check(self, case: Case, frames: Frames) -> tuple[Check, ...]:
         """Check that all is there, that the stick pushes what it should, and that nothing moves without it."""
