@@ -58,11 +58,11 @@ def results(name: str, shown: int | None = None) -> str:
     return "\n\n".join([*whole, *(folded(title, body.strip()) for title, body in titled[len(whole) :])])
 
 
-def worlds() -> str:
-    """How far the shipped world can be trusted, beside baselines and the game itself."""
+def worlds(name: str = "worlds.json") -> str:
+    """How far a world can be trusted, by default the shipped one, beside baselines and the game itself."""
     from benchmarks.worlds.rows import Row, table
 
-    found = json.loads((ROOT / "benchmarks" / "worlds.json").read_text(encoding="utf-8"))
+    found = json.loads((ROOT / "benchmarks" / name).read_text(encoding="utf-8"))
     return table(map(Row.read, found["rows"]))
 
 
