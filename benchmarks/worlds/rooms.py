@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -130,14 +130,17 @@ class Reconstruction:
 
 @dataclass(frozen=True, eq=False)
 class Stepped:
-    """What is stepped: a learned world, or a rule."""
+    """What is stepped: a learned world, or a rule; sessions are kept."""
 
     model: Model
     seed: int = 0
+    played: dict[int, Frames] = field(default_factory=dict)
 
     def session(self, view: View) -> Frames:
-        actions = view.clip.actions.values[1 : len(view.frames)]
-        return rollout(self.model, view.frames[0], actions, self.seed + view.number)
+        if view.number not in self.played:
+            actions = view.clip.actions.values[1 : len(view.frames)]
+            self.played[view.number] = rollout(self.model, view.frames[0], actions, self.seed + view.number)
+        return self.played[view.number]
 
     def steps(self, view: View, ends: Sequence[int]) -> Mapping[int, Picture]:
         state, _ = self.model.begin(self.seed + view.number, picture=view.frames[0])
