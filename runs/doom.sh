@@ -6,7 +6,7 @@
 #     bash runs/doom.sh [FOLDER]         writes everything to FOLDER (default: out/doom); run it again to continue
 #     chronotope play out/doom
 #
-# Shorter: CLIPS=8 HELDOUT=4 AE_STEPS=60 STEPS=60 bash runs/doom.sh /tmp/doom
+# Shorter: CLIPS=8 HELDOUT=16 AE_STEPS=60 STEPS=60 bash runs/doom.sh /tmp/doom
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PATH="$PWD/.venv/bin:$PATH"
