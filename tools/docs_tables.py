@@ -58,20 +58,20 @@ def results(name: str, shown: int | None = None) -> str:
     return "\n\n".join([*whole, *(folded(title, body.strip()) for title, body in titled[len(whole) :])])
 
 
-def worlds() -> str:
-    """How far the shipped world can be trusted, beside baselines and the game itself."""
-    return _of_worlds(places=False)
+def worlds(name: str = "worlds.json") -> str:
+    """How far a world can be trusted, by default the shipped one, beside baselines and the game itself."""
+    return _of_worlds(name, places=False)
 
 
 def places() -> str:
     """What comes back in the shipped world after a walk away and back, with its map and without."""
-    return _of_worlds(places=True)
+    return _of_worlds("worlds.json", places=True)
 
 
-def _of_worlds(places: bool) -> str:
+def _of_worlds(name: str, places: bool) -> str:
     from benchmarks.worlds.rows import Row, table
 
-    found = json.loads((ROOT / "benchmarks" / "worlds.json").read_text(encoding="utf-8"))
+    found = json.loads((ROOT / "benchmarks" / name).read_text(encoding="utf-8"))
     rows = map(Row.read, found["rows"])
     return table(row for row in rows if row.measure.endswith("away and back") == places)
 

@@ -65,7 +65,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
         "canvas": partial(results, "canvas"),
     },
     "docs/train.md": {"presets": presets},
-    "docs/play.md": {"worlds": worlds, "places": places},
+    "docs/play.md": {"worlds": worlds, "places": places, "doom": partial(worlds, "doom.json")},
     "docs/captions.md": {"captions": captions, "doubts": doubts, "bias": bias},
     "docs/evaluation/results.md": {"suites": suites},
     "docs/evaluation/sealed.md": {"protocol": protocol},

@@ -3,12 +3,13 @@
     python -m benchmarks.worlds RUN CLIPS [--diamond 12min.safetensors 40min.safetensors] [--clips 24] [--frames 16]
         [--only steps places collapse] [--models model mapless diamond rules game] [--minutes 10 --seeds 20]
         [--json FILE]
+    python -m benchmarks.worlds RUN CLIPS --only consistency        of a model and clips of Doom
 
 RUN is a folder or the name of a model with actions, and CLIPS a folder of clips that were held out. Beside the model
 are measured: the model without its map of places that were seen (`places` alone); `--diamond`, worlds of
 `benchmarks.worlds.diamond`; "copy last", which repeats the last frame; "shift rule", by which a move shifts the last
 frame by a cell, whatever stands in the way; and the game itself. Intervals are of 95 %, and resample whole clips. With
-`--json` the rows of a file that are not measured again are kept.
+`--json` the rows of a file that are not measured again are kept, each section with its settings.
 
 Delta-PSNR is the PSNR over the pixels that changed in the real clip since the frame before. Moves are right where the
 map is shifted as in the real clip, by one cell or none.
@@ -29,16 +30,18 @@ from PIL import Image
 
 from benchmarks.worlds.clips import Clip, Model, Rule, Truth, read_clips, rollout
 from benchmarks.worlds.collapse import hazard
+from benchmarks.worlds.consistency import in_three_dimensions
 from benchmarks.worlds.counters import counters
 from benchmarks.worlds.diamond import Diamond
 from benchmarks.worlds.places import dead_reckoning, find_walks, permanence
 from benchmarks.worlds.rows import Row, table
 from benchmarks.worlds.steps import counterfactuals, drift, from_true_pasts, in_sessions, latency
+from chronotope.generate.stored.folders import find_model, weights_in_words
 from chronotope.geometry import Frames
 from chronotope.simulate.model import StepSettings, WorldModel
 from chronotope.storage import read_json, write_json
 
-SECTIONS = ("steps", "places", "collapse")
+SECTIONS = ("steps", "places", "collapse")  # of Crafter
 MODELS = ("model", "mapless", "diamond", "rules", "game")
 GAME, MAPLESS = "the game itself", "the model without its map"
 
@@ -75,6 +78,14 @@ def draw_sheet(models: Mapping[str, Model], clips: Sequence[Clip], path: Path) -
 
 def measured(asked: argparse.Namespace, world: WorldModel, clips: Sequence[Clip]) -> Iterator[Row]:
     """Yield the rows of what is asked, as they are measured."""
+    if "consistency" in asked.only:
+        yield from in_three_dimensions(world, clips, asked.sheet)
+    if set(asked.only) & set(SECTIONS):
+        yield from in_crafter(asked, world, clips)
+
+
+def in_crafter(asked: argparse.Namespace, world: WorldModel, clips: Sequence[Clip]) -> Iterator[Row]:
+    """Yield the rows of what is asked of a model of Crafter."""
     truth = Truth(clips)
     learned: dict[str, Model] = {"the model": world} if "model" in asked.models else {}
     for path in asked.diamond if "diamond" in asked.models else ():
@@ -105,7 +116,7 @@ def main() -> None:
     parser.add_argument("--diamond", type=Path, nargs="*", default=[])
     parser.add_argument("--clips", dest="count", type=int, default=24)
     parser.add_argument("--frames", type=int, default=16)
-    parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS)
+    parser.add_argument("--only", nargs="+", choices=(*SECTIONS, "consistency"), default=SECTIONS)
     parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seeds", type=int, default=20)
@@ -118,19 +129,22 @@ def main() -> None:
     world = WorldModel.load(asked.run, StepSettings(asked.steps, None, asked.history))
     clips = read_clips(asked.clips, world.schema, asked.count, asked.frames)
     settings = {
-        "run": asked.run,
+        "model": asked.run,
+        "weights": weights_in_words(find_model(asked.run)),
         "clips": len(clips),
         "frames": asked.frames,
         "threads": torch.get_num_threads(),
         "steps of the sampler": world.sampling.num_steps,
     }
-    earlier = read_json(asked.json)["rows"] if asked.json and asked.json.exists() else []
-    found = {(row.measure, row.model): row for row in map(Row.read, earlier)}
+    collapses = {"seeds": asked.seeds, "minutes": asked.minutes}
+    earlier = read_json(asked.json) if asked.json and asked.json.exists() else {"settings": {}, "rows": []}
+    told = earlier["settings"] | {only: settings | (collapses if only == "collapse" else {}) for only in asked.only}
+    found = {(row.measure, row.model): row for row in map(Row.read, earlier["rows"])}
     for row in measured(asked, world, clips):
         found[row.measure, row.model] = row
         print(f"{row.model}: {row.measure}, {row.unit}: {row}", file=sys.stderr)
         if asked.json:  # at once: a long measurement may be interrupted
-            write_json(asked.json, {"settings": settings, "rows": [each.plain() for each in found.values()]})
+            write_json(asked.json, {"settings": told, "rows": [each.plain() for each in found.values()]})
     print(table(found.values()))
     print(f"\n{(time.process_time() - started) / 60:.1f} minutes of processor time")
 

@@ -18,7 +18,7 @@ from chronotope.errors import FileProblem
 from chronotope.geometry import Picture
 from chronotope.worlds.doom.spec import ACTIONS
 
-__all__ = ["Game", "Seen", "State", "Thing", "install_line"]
+__all__ = ["Game", "Lens", "Seen", "State", "Thing", "install_line", "lens"]
 
 # The resolutions in which ViZDoom draws, by aspect; a frame is the middle of the smallest that is large enough.
 RESOLUTIONS = (
@@ -26,7 +26,10 @@ RESOLUTIONS = (
     (640, 360), (640, 480), (800, 450), (800, 600), (1024, 576), (1024, 768), (1280, 720), (1600, 1200),
 )  # fmt: skip
 BUTTONS = ("MOVE_FORWARD", "MOVE_BACKWARD", "TURN_LEFT", "TURN_RIGHT", "ATTACK", "USE")  # those of ACTIONS after noop
-VARIABLES = ("POSITION_X", "POSITION_Y", "POSITION_Z", "ANGLE", "HEALTH", "AMMO2", "KILLCOUNT", "ITEMCOUNT")
+VARIABLES = (
+    "POSITION_X", "POSITION_Y", "POSITION_Z", "ANGLE", "CAMERA_POSITION_Z", "HEALTH", "AMMO2", "KILLCOUNT", "ITEMCOUNT",
+)  # fmt: skip
+TALL = 1.2  # how much higher than wide Doom draws a square of the world: its pixels were 1.2 times as high as wide
 LATE = 5  # tics at the beginning of a game in which actions have no effect
 PLAYER = "DoomPlayer"  # under this name ViZDoom labels the weapon in the player's hands
 
@@ -36,6 +39,25 @@ def install_line() -> str:
     if find_spec("vizdoom") is None:
         return "the world 'doom' needs the package vizdoom: pip install 'chronotope[doom]'"
     return ""
+
+
+@dataclass(frozen=True)
+class Lens:
+    """The pinhole of a frame, in pixels: focal lengths to the side and up, and the point to which the eye looks."""
+
+    focal_x: float
+    focal_y: float
+    centre_x: float
+    centre_y: float
+
+
+def lens(width: int, height: int) -> Lens:
+    """Return the pinhole of frames of a size: 90 degrees in a picture of 4:3, and as high in wider ones."""
+    columns, rows = _resolution(width, height)
+    left, top, right, bottom = _middle(columns, rows, width / height)
+    across, down = width / (right - left), height / (bottom - top)  # a pixel of the frame is so many of the game
+    focal = rows * 4 / 3 / 2
+    return Lens(focal * across, TALL * focal * down, (columns / 2 - left) * across, (rows / 2 - top) * down)
 
 
 @dataclass(frozen=True)
@@ -52,12 +74,15 @@ class Thing:
 
 @dataclass(frozen=True)
 class State:
-    """The player: place in map units, angle in degrees against the clock, health, bullets, monsters defeated, items."""
+    """The player: place in map units, angle in degrees against the clock, height of the eye, which bobs in a walk,
+    health, bullets, monsters defeated, items.
+    """
 
     x: float
     y: float
     z: float
     angle: float
+    eye: float
     health: float
     bullets: float
     kills: float
