@@ -61,7 +61,10 @@ OUR_TABLES = (
     "curation.parquet",
 )
 _OURS = tuple(
-    f"{name}.json" for name in "curation curation.before croissant dataset latents model report shards".split()
+    f"{name}.json"
+    for name in (
+        "curation curation.before croissant dataset latents model recaptions.head report reviews.head shards"
+    ).split()
 )
 _RIGHTS = ("robots.txt", "ai.txt", "tdmrep.json")  # which `curate` reads
 _CURATED, _HELD_OUT = "curation.json", "heldout"  # a curated dataset, and clips that are set aside for tests

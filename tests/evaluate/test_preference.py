@@ -206,6 +206,8 @@ def test_wrong_answers_are_refused(folders: Path, tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text(json.dumps(good))
     (tmp_path / "y.json").write_text(json.dumps(good))
     assert "second file of answers by 'ada'" in refused(*words, tmp_path / "x.json", tmp_path / "y.json", status=1)
+    (tmp_path / "y.json").write_text(json.dumps({**good, "rater": " A\uff44a\u200b"}))
+    assert "by 'A\uff44a', spelt 'ada' before" in refused(*words, tmp_path / "x.json", tmp_path / "y.json", status=1)
     assert "give two folders" in refused("prefer", folders / "a", "--out", tmp_path / "s", status=2)
     assert "leave out A and B" in refused("prefer", folders / "a", *words[1:], tmp_path / "x.json", status=2)
     empty = tmp_path / "empty"

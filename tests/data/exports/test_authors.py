@@ -103,11 +103,12 @@ def test_authors_that_are_no_longer_in_the_source_go(captioned: Path, tmp_path: 
     for name in ("recaptions.jsonl", "reviews.jsonl", "heldout/recaptions.jsonl"):
         assert (tmp_path / "back" / name).is_file()
         (captioned / name).unlink()
+        (captioned / name).with_suffix(".head.json").unlink()
     shutil.rmtree(tmp_path / "out")
     export_shards(read_dataset(captioned), tmp_path / "out", 10**6)
     import_dataset(tmp_path / "out", tmp_path / "back")
     assert facts(read_dataset(tmp_path / "back")) == facts(read_dataset(captioned))
-    assert not [*(tmp_path / "back").rglob("re*s.jsonl")]
+    assert not [*(tmp_path / "back").rglob("re*s.jsonl"), *(tmp_path / "back").rglob("*.head.json")]
 
 
 def test_an_export_of_other_authors_is_another_one(captioned: Path) -> None:
