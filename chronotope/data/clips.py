@@ -63,7 +63,8 @@ OUR_TABLES = (
 _OURS = tuple(
     f"{name}.json"
     for name in (
-        "curation curation.before croissant dataset latents model recaptions.head report reviews.head shards"
+        "curation curation.before croissant dataset latents model recaptions.head removed.head report reviews.head "
+        "shards"
     ).split()
 )
 _RIGHTS = ("robots.txt", "ai.txt", "tdmrep.json")  # which `curate` reads
