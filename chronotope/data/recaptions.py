@@ -103,7 +103,7 @@ class Recaptions:
                 self._take(row)
             else:
                 self.damaged.append(f"{self.path} holds a line that is none of this program's")
-        for sentence in self.damaged:
+        for sentence in (*self.damaged, *_captions_around(folder)):
             note(sentence)
 
     def _take(self, row: Mapping[str, Any]) -> None:
@@ -211,6 +211,18 @@ def named_author(author: Mapping[str, Any]) -> str:
     if "model" in author:
         return str(author["model"])
     return f"{kind} captioner, weights {author['weights']}" if "weights" in author else kind
+
+
+def _captions_around(folder: Path) -> Iterator[str]:
+    """Say where captions of the clips of a folder were written in a folder around it, and are not used here."""
+    place = folder.resolve()
+    for parent in place.parents:
+        if (parent / RECAPTIONS).is_file():
+            start = f"{place.relative_to(parent).as_posix()}/"
+            rows = ChainedLines(parent / RECAPTIONS, lambda _: None).rows
+            if any(_is_row(row) and row["text"] and row["file"].startswith(start) for row in rows):
+                where = f"captions of clips in {start}, which are used where {parent} is encoded"
+                yield f"{parent / RECAPTIONS} holds {where}"
 
 
 def _is_row(row: Mapping[str, Any]) -> bool:

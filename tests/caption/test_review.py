@@ -7,6 +7,7 @@ import io
 import json
 import math
 import re
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -248,6 +249,29 @@ def test_what_was_cut_off_or_is_of_an_older_version_goes_on(clips: Path) -> None
     path.write_text("".join(lines_of(path)[1:]))
     with pytest.raises(FileProblem, match=r"does not follow|has 3 lines"):
         Reviews(clips)
+
+
+def test_captions_of_a_folder_within_or_around_are_said(clips: Path, tmp_path: Path) -> None:
+    model = save_run(tmp_path / "model")
+    around = clips.rename(tmp_path / "around").parent / "all" / "clips"
+    around.parent.mkdir()
+    (tmp_path / "around").rename(around)
+    said = run("encode", around.parent, "--model", model, "--out", tmp_path / "lat").stderr
+    assert "clips/recaptions.jsonl" in said and "used where that folder is encoded by itself" in said
+    shutil.move(around, clips)
+    (clips / "sub").mkdir()
+    (clips / "0.mp4").rename(clips / "sub" / "0.mp4")
+    written = Recaptions(clips)
+    row = dict(written.rows["0.mp4", "sentence"])
+    written.add("sub/0.mp4", row["sha256"], "sentence", AUTHOR, "a text")
+    said = run("encode", clips / "sub", "--model", model, "--out", tmp_path / "sub").stderr
+    assert "clips/recaptions.jsonl holds captions of clips in sub/" in said
+    assert "holds captions of clips in" not in run("encode", clips, "--model", model, "--out", tmp_path / "x").stderr
+
+
+def test_options_without_effect_are_refused(clips: Path) -> None:
+    assert "leave out --as, --sample" in refused("review", clips, "--summary", "--as", "a", "--sample", 2, status=2)
+    assert "leave out --per-minute" in refused("caption", clips, "--per-minute", 3, status=2)
 
 
 def test_a_damaged_verdict_is_judged_again(page: Page, clips: Path) -> None:

@@ -199,6 +199,11 @@ def test_the_command_records(tmp_path: Path) -> None:
     assert len(clips(tmp_path / "out")) == 2
 
 
+def test_a_port_without_a_page_is_refused(tmp_path: Path) -> None:
+    done = run("record", ENV.format("box"), "--steps", "6", "--port", "9000", "--out", str(tmp_path / "out"))
+    assert done.exit_code == 2 and "leave out --port" in done.stderr and not (tmp_path / "out").exists()
+
+
 def test_what_holds_no_actions_says_that_it_leaves_them_behind(tmp_path: Path) -> None:
     data, notes = tmp_path / "data", list[str]()
     recorded(data, caption="a toy")

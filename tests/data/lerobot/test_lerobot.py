@@ -561,3 +561,9 @@ def test_episodes_are_compared_in_one_pass() -> None:
         row |= {"videos/c/from_timestamp": 0.0, "videos/c/to_timestamp": length / 10}
         check_episode(row, "c", 10.0, rows, None, named)
     assert 0 < Counted.compared < 10 * count * length
+
+
+def test_options_that_an_import_of_lerobot_does_not_heed_are_refused(tmp_path: Path) -> None:
+    robot = robot_data(tmp_path / "robot")
+    done = run("import", str(robot), "--out", str(tmp_path / "out"), "--copy", "--follow-paths")
+    assert done.exit_code == 2 and "leave out --copy, --follow-paths" in done.stderr and not (tmp_path / "out").exists()
