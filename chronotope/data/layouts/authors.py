@@ -72,15 +72,18 @@ def _write(path: Path, subject: Sequence[str], wanted: Mapping[str, Mapping[str,
     there = lines.rows
     kept = [row for row in there if row["seal"] in wanted or row["seal"] not in before or damaged]
     held = {row["seal"] for row in kept}
-    theirs = [row for row in kept if row["seal"] not in before and row["seal"] not in wanted]
-    own = {_values(row, subject) for row in theirs}
+    theirs = [place for place, row in enumerate(kept) if row["seal"] not in before and row["seal"] not in wanted]
+    own = {_values(kept[place], subject) for place in theirs}
     new = [row for one, row in wanted.items() if one not in held and _values(row, subject) not in own]
-    if new:
-        path.parent.mkdir(exist_ok=True)
-    if damaged and new:
+    if not new and len(kept) == len(there):
+        return
+    path.parent.mkdir(exist_ok=True)
+    if damaged:
         lines.add(*new)  # the damaged lines stay, and are named to whoever reads them
-    elif new or len(kept) < len(there):
-        lines.replace([*(row for row in kept if row not in theirs), *new, *theirs])
+    elif theirs:
+        lines.replace([*kept[: theirs[0]], *new, *kept[theirs[0] :]])
+    else:
+        lines.replace(list(wanted.values()))  # in the order of a new import
 
 
 def _values(row: Mapping[str, Any], names: Sequence[str]) -> tuple[Any, ...]:
