@@ -194,3 +194,19 @@ def test_a_folder_of_clips_and_their_list_is_imported_with_authors(captioned: Pa
     before, after = read_dataset(folder), read_dataset(tmp_path / "back")
     captioned_items = [one for one in facts(before) if any(one.captions.values())]
     assert facts(after) == captioned_items and after.captioners == before.captioners
+
+
+def test_a_verdict_of_the_new_dataset_stays_the_last_one(captioned: Path, tmp_path: Path) -> None:
+    """Another reviewer's later verdict at the source does not undo the one that was given in the new dataset."""
+    folder, out = tmp_path / "plain", tmp_path / "back"
+    shutil.copytree(captioned / "train", folder)
+    written = Recaptions(folder)
+    item = read_dataset(folder).items[0]
+    written.add(item.file, item.sha256, "sentence", OURS, "a disc, in one sentence")
+    import_dataset(folder, out)
+    row = next(row for row in Recaptions(out).rows.values() if row["text"] == "a disc, in one sentence")
+    Reviews(out).add(row, "reject", "Ben")
+    Reviews(folder).add(written.rows[item.file, "sentence"], "keep", "Jane")
+    import_dataset(folder, out)
+    verdicts = Reviews(out).of(row["file"], row["sha256"], "sentence", row["text"])
+    assert [(one["reviewer"], one["verdict"]) for one in verdicts] == [("Jane", "keep"), ("Ben", "reject")]
