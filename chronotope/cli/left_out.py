@@ -1,13 +1,20 @@
-"""A folder that a user names -> its clips, after it is said which of its files are left out."""
+"""What of a command line, and of a folder, is not used: it is refused, or said."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
 
 from chronotope.cli.terminal import say
-from chronotope.data.clips import Folder, scan_folder
+from chronotope.errors import UsageError
 
-__all__ = ["scan_and_say"]
+if TYPE_CHECKING:
+    from chronotope.data.clips import Folder
+
+__all__ = ["refuse_beside", "refuse_twice", "scan_and_say"]
 
 
 def scan_and_say(folder: Path, captions: bool = False) -> Folder:
@@ -15,7 +22,31 @@ def scan_and_say(folder: Path, captions: bool = False) -> Folder:
 
     Code that must not talk, or whose caller has said it, calls `find_clips` or `scan_folder`, which raise the same.
     """
+    from chronotope.data.clips import scan_folder  # help needs none of it
+
     found = scan_folder(folder)
     for sentence in (*found.notes(), *(found.notes_on_captions() if captions else ())):
         say(f"note: {sentence}")
     return found
+
+
+def refuse_beside(why: str, *used: str) -> None:
+    """Refuse the parameters of this command line that are not `used`: they would have no effect; `why` says so."""
+    ctx, typed = click.get_current_context(), click.core.ParameterSource.COMMANDLINE
+    others = [
+        param.opts[0] if isinstance(param, click.Option) else param.make_metavar(ctx).strip("[]")
+        for param in ctx.command.params
+        if param.name not in used and ctx.get_parameter_source(str(param.name)) is typed
+    ]
+    if others:
+        raise click.UsageError(f"{why}; leave out {', '.join(others)}", ctx)
+
+
+def refuse_twice(what: str, sources: Sequence[str | Path]) -> None:
+    """Refuse a folder or file that is named twice, under whatever path: it would count twice."""
+    seen: dict[str, str | Path] = {}
+    for source in sources:
+        place = str(Path(source).resolve()) if Path(source).exists() else str(source)
+        if place in seen:
+            raise UsageError(f"{what} names {seen[place]} twice, the second time as {source}; name it once")
+        seen[place] = source

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from chronotope import PROGRAM
-from chronotope.cli.refusals import refuse_beside
+from chronotope.cli.left_out import refuse_beside
 from chronotope.cli.terminal import FILE, Command, Number, echo, option, progress, say, show
 from chronotope.errors import LEFT_OUT, UsageError
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from chronotope import PROGRAM
-from chronotope.cli.refusals import refuse_beside
+from chronotope.cli.left_out import refuse_beside
 from chronotope.cli.terminal import FILE, SEED, SIZE, Command, Commands, Number, echo, option, progress, say
 from chronotope.errors import UsageError
 from chronotope.processes import MAX_WORKERS

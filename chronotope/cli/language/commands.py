@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from chronotope.cli.refusals import refuse_beside
+from chronotope.cli.left_out import refuse_beside
 from chronotope.cli.terminal import FILE, JSON, MODEL, SEEDS, Command, Number, echo, option, say, visible
 from chronotope.cli.terminal import show as show_facts
 from chronotope.errors import LEFT_OUT
