@@ -1,7 +1,8 @@
 """Items by identity: the record of a file that something is made from, and lines that notice when they were changed.
 
 A manifest is a file of JSON lines, one item a line. Each line carries a seal, a hash of its other fields, so that a
-damaged line is detected. The hash of a whole manifest is the hash of its seals in order.
+damaged line is detected. The hash of a whole manifest is the hash of its seals in order. In a file that is appended to,
+each line follows from the one before, and a file beside it holds their number, so that a lost line is noticed too.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ from typing import Any
 
 from chronotope.config import from_dict
 from chronotope.errors import FileProblem, UsageError
+from chronotope.jsonl import append_jsonl, write_jsonl
 from chronotope.parsing import parse_json
-from chronotope.sealed import digest, read_sealed
-from chronotope.storage import check_regular, file_sha256
+from chronotope.sealed import digest, read_sealed, write_sealed
+from chronotope.storage import check_regular, file_sha256, write_atomically
 
 __all__ = [
     "CURATE_AGAIN",
     "LOST",
+    "ChainedLines",
     "LeftOut",
     "Source",
     "described",
@@ -96,7 +99,7 @@ def seal(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row with its seal, a hash of its other fields.
 
     What depends on the disk alone is left out, so that the same items have the same manifest wherever they lie: the
-    `shard` of the data, and the times and numbers of files.
+    `shard` of the data, the times and numbers of files, and the `chain` of the lines before.
     """
     return {**row, "seal": _seal_of(_without_disk(row))}
 
@@ -146,6 +149,108 @@ def _sealed_row(line: bytes) -> dict[str, Any] | str:
     return "was changed or damaged: its content does not agree with its seal"
 
 
+class ChainedLines:
+    """The sealed lines of a file that is appended to; a line that is no longer there, or was moved, is noticed.
+
+    Each line holds a hash over all lines so far in `chain`, which is no part of its seal, and `NAME.head.json` beside
+    the file holds the last one and the number of lines. Files of older versions have neither, until a line is added.
+    Raises FileProblem where lines are missing. A damaged line raises it too, or, with `on_damage`, is left out and
+    named in a sentence for it. `note` is told where `NAME.head.json` itself is missing.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        on_damage: Callable[[str], None] | None = None,
+        note: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.path, self.head = path, path.with_name(f"{path.stem}.head.json")
+        self.rows: list[dict[str, Any]] = []
+        self._last = ""  # the hash over the lines so far
+        self._hashes: list[str | None] = [""]  # after each line; None after a damaged one, which nobody can tell
+        if path.is_file():
+            self._read(on_damage)
+        self._check_head(note)
+
+    def _read(self, on_damage: Callable[[str], None] | None) -> None:
+        def left_out(sentence: str) -> None:
+            if on_damage is None:
+                raise FileProblem(sentence)
+            on_damage(sentence)
+            self._hashes.append(None)
+
+        for _, row in stream_manifest(self.path, left_out):
+            told, before = row.pop("chain", None), self._hashes[-1]
+            if told is not None and before is not None and told != _chained(before, row):
+                raise FileProblem(
+                    f"{self.path}, line {len(self._hashes)}, does not follow from the line before it: lines were "
+                    f"removed, added or moved; {self._mend()}"
+                )
+            self._last = told or _chained(before or "", row)
+            self._hashes.append(self._last)
+            self.rows.append(row)
+            self._is_chained = self._is_chained or told is not None
+
+    _is_chained = False  # whether a line says which ones are before it
+
+    def _mend(self) -> str:
+        all_wanted = f"if the lines that are there are all that you want, delete {self.head.name} and their `chain`"
+        begin = f"delete {self.head.name} to begin anew"
+        return f"restore it from a copy, or, {all_wanted if self.path.is_file() else begin}"
+
+    def _check_head(self, note: Callable[[str], None]) -> None:
+        if not self.head.is_file():
+            if self._is_chained:
+                note(f"{self.head} is missing, so nothing tells whether the last lines of {self.path.name} are missing")
+            return
+        head = read_sealed(self.head, "restore it from a copy")
+        lines, there = head.get("lines"), len(self._hashes) - 1
+        if not isinstance(lines, int) or lines > there:
+            found = f"has {there} lines" if self.path.is_file() else "is missing"
+            raise FileProblem(
+                f"{self.path} {found}, and by {self.head.name} beside it {lines} lines were written; {self._mend()}"
+            )
+        if self._hashes[lines] not in (None, head.get("chain")):
+            raise FileProblem(f"{self.path} is another file than {self.head.name} describes; {self._mend()}")
+
+    def add(self, *rows: Mapping[str, Any]) -> None:
+        """Append sealed rows; they are on disk when this returns. The folder must be locked."""
+        if self._hashes[-1] is None and not self.path.read_bytes().endswith(b"\n"):
+            self._hashes.pop()  # a line that was cut off, which is deleted before another is written
+        chained = []
+        for row in rows:
+            self._last = _chained(self._last, row)
+            self._hashes.append(self._last)
+            chained.append({**row, "chain": self._last})
+        append_jsonl(self.path, *chained)
+        self.rows += map(dict, rows)
+        write_sealed(self.head, {"lines": len(self._hashes) - 1, "chain": self._last})
+
+    def mend(self) -> Path:
+        """Write the file again with the lines that were taken, without damaged ones; return the copy of it as it was.
+
+        The folder must be locked.
+        """
+        copy = self.path.with_name(f"{self.path.name}.damaged")
+        write_atomically(copy, self.path.read_bytes())
+        self.replace(self.rows)
+        return copy
+
+    def replace(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write the file anew with these sealed rows, or remove it where there are none. The folder must be locked."""
+        self.head.unlink(missing_ok=True)  # first, so that a kill leaves no head of other lines
+        self.rows, self._last, self._hashes = [], "", [""]
+        if rows:
+            write_jsonl(self.path, [])
+            self.add(*rows)
+        else:
+            self.path.unlink(missing_ok=True)
+
+
+def _chained(before: str, row: Mapping[str, Any]) -> str:
+    return hashlib.sha256(f"{before}{row['seal']}".encode()).hexdigest()[:16]
+
+
 def read_curation(out: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Read how a dataset was curated, and the lines of its manifest; raise FileProblem where it was not, or not to the
     end, or where somebody has changed it.
@@ -182,7 +287,7 @@ def _tree(leaves: Sequence[bytes]) -> bytes:
 
 def _seal_of(row: Mapping[str, Any]) -> str:
     """Return the seal of a row as it is: earlier versions sealed the times of files too."""
-    return digest({name: value for name, value in row.items() if name != "shard"})[:16]
+    return digest({name: value for name, value in row.items() if name not in ("shard", "chain")})[:16]
 
 
 def _without_disk(row: Mapping[str, Any]) -> dict[str, Any]:

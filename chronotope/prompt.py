@@ -25,6 +25,7 @@ __all__ = [
     "cleaned",
     "composed",
     "is_clean",
+    "person",
     "prompts_between",
     "read_prompts",
     "read_story",
@@ -145,6 +146,11 @@ def cleaned(text: str, lines: bool = False) -> str:
 def composed(text: str) -> str:
     """Return a text in which an accent and its letter are one character (NFC), so that equal words are equal texts."""
     return unicodedata.normalize("NFC", text)
+
+
+def person(name: str) -> str:
+    """Return what the spellings of a person's name have in common: letter case, spaces and accents make no other."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", cleaned(name)).casefold())
 
 
 def is_clean(text: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -177,13 +178,21 @@ def _place(sha256: str) -> float:
 def keys_of(files: Sequence[str], shots: Mapping[str, int]) -> dict[str, list[str]]:
     """Return the keys of the shots of each file: its name without the ending, and a number where there are several.
 
-    Two files that would share a name keep their endings.
+    Two files that would share a name keep their endings. Where the shots of a file would still have a name of another
+    one, as of `a.mp4` and `a_0001.mp4`, its name is lengthened.
     """
     stems = {file: PurePosixPath(file).with_suffix("").as_posix() for file in files}
-    names = list(stems.values())
+    count = Counter(stems.values())
     keys: dict[str, list[str]] = {}
-    for file, stem in stems.items():
-        name = stem if names.count(stem) == 1 else re.sub(r"\.([^./]+)$", r"_\1", file)
-        many = shots[file] > 1
-        keys[file] = [f"{name}_{number + 1:04d}" if many else name for number in range(shots[file])]
+    taken: set[str] = set()
+    for file, stem in sorted(stems.items(), key=lambda one: shots[one[0]]):  # whole files have their own names first
+        name = stem if count[stem] == 1 else re.sub(r"\.([^./]+)$", r"_\1", file)
+        while taken & set(named := _numbered(name, shots[file])):
+            name += "_"
+        keys[file] = named
+        taken |= set(named)
     return keys
+
+
+def _numbered(name: str, shots: int) -> list[str]:
+    return [f"{name}_{number + 1:04d}" for number in range(shots)] if shots > 1 else [name]

@@ -8,8 +8,7 @@ from pathlib import Path
 from chronotope.curate.listing import Row, rewrite
 from chronotope.curate.write import written_contents
 from chronotope.errors import UsageError
-from chronotope.jsonl import append_jsonl
-from chronotope.manifest import CURATE_AGAIN, read_curation, read_manifest, seal
+from chronotope.manifest import CURATE_AGAIN, ChainedLines, read_curation, seal
 from chronotope.storage import locked
 
 __all__ = ["REMOVED", "is_removed", "removals", "remove_source", "taken_out"]
@@ -19,14 +18,28 @@ KEPT = ("clip", "file", "start", "seconds", "rights")  # for audits of runs that
 
 
 def removals(out: Path) -> list[Row]:
-    """Return what was taken out of a dataset: contents of source files, and where a shot of them begins, or None."""
-    listing = out / REMOVED
-    return read_manifest(listing) if listing.is_file() else []
+    """Return what was taken out of a dataset: contents of source files, and where a shot of them begins, or None.
+
+    Raises FileProblem where a line is gone: what it took out would come back.
+    """
+    return ChainedLines(out / REMOVED).rows
 
 
 def is_removed(row: Row, removed: Sequence[Row]) -> bool:
-    """Return whether a line of the manifest is of what was taken out, whatever its file is called now."""
-    return any(one["sha256"] == row["source"]["sha256"] and one["start"] in (None, row["start"]) for one in removed)
+    """Return whether a line of the manifest is of what was taken out, whatever its file is called now.
+
+    A film may be cut otherwise by now: a shot that shows a part of what was taken out is removed, too.
+    """
+    return any(one["sha256"] == row["source"]["sha256"] and _overlap(one, row) for one in removed)
+
+
+def _overlap(removed: Row, row: Row) -> bool:
+    """Return whether a shot shows more than a frame of the span that was taken out, or begins where it did."""
+    if removed["start"] in (None, row["start"]):
+        return True
+    start, end = removed["start"], removed["start"] + removed.get("was", {}).get("seconds", 0.0)
+    common = min(end, row["start"] + row["seconds"]) - max(start, row["start"])
+    return bool(common > 1.5 / row["fps"])
 
 
 def remove_source(out: Path, name: str) -> list[str]:
@@ -39,12 +52,13 @@ def remove_source(out: Path, name: str) -> list[str]:
         found = [row for row in rows if name in (row["file"], row["key"], row.get("clip")) and row["state"] == "kept"]
         if not found:
             raise UsageError(f"no clip of {out} is called {name}, or it was taken out before; {CURATE_AGAIN}")
+        lines = ChainedLines(out / REMOVED)
         whole_file, contents = any(row["file"] == name for row in found), written_contents(out)
         for row in found:
             start = None if whole_file else row["start"]
             about = {"name": name, "sha256": row["source"]["sha256"], "start": start}
             was = {"content": contents.get(row["clip"], ""), **{key: row[key] for key in KEPT}}
-            append_jsonl(out / REMOVED, seal({**about, "was": was}))
+            lines.add(seal({**about, "was": was}))
         clips = [row["clip"] for row in found]
         for clip in clips:
             (out / clip).unlink(missing_ok=True)

@@ -209,9 +209,12 @@ def _signals_beside(place: Path, path: Path, folder: Path) -> list[str]:
     found = []
     for rules in (*_rules_in(place), *_rules_in(place / ".well-known")):
         name = rules.name.lower()
-        if name == "tdmrep.json" and _reserved(_text(rules), inner):
+        if _text(rules) is None and (name == "tdmrep.json" or rules.parent == place):
+            found.append(f"{rules.relative_to(folder)} cannot be read, which may say so")
+            continue
+        if name == "tdmrep.json" and _reserved(_text(rules) or "", inner):
             found.append(f"{rules.relative_to(folder)} reserves its rights (TDMRep)")
-        elif name != "tdmrep.json" and rules.parent == place and _disallowed(_text(rules), inner):
+        elif name != "tdmrep.json" and rules.parent == place and _disallowed(_text(rules) or "", inner):
             found.append(f"{rules.relative_to(folder)} disallows it")
     return found
 
@@ -230,12 +233,16 @@ def _listed_rules(place: Path, changed: int) -> tuple[Path, ...]:
     return tuple(sorted(path for path in place.iterdir() if path.name.lower() in _RULES))
 
 
-def _text(path: Path) -> str:
-    """Return a text with or without a byte order mark; "" where there is no such file."""
+def _text(path: Path) -> str | None:
+    """Return a text with or without a byte order mark; "" for a folder, None where nobody can read it."""
     try:
-        data = path.read_bytes() if path.stat().st_size < MAX_RULES_BYTES else b""
+        if not path.is_file():
+            return "" if path.exists() else None  # a folder says nothing, a broken link did
+        data = path.read_bytes() if path.stat().st_size < MAX_RULES_BYTES else None
     except OSError:
-        return ""
+        return None
+    if data is None:
+        return None
     wide = data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
     return data.decode("utf-16" if wide else "utf-8-sig", errors="replace")
 
@@ -270,11 +277,12 @@ def _matches(pattern: str, file: str) -> bool:
 def _disallowed(text: str, file: str) -> bool:
     """Return whether a robots.txt disallows a file for every agent, or for one of those that gather training data.
 
-    Each agent follows the rules of its own groups alone (RFC 9309), of which the longest that matches decides.
+    Each agent follows the rules of its own groups alone (RFC 9309), of which the longest that matches decides. Rules
+    before any agent is named are for all.
     """
-    agents: list[str] = []
+    agents = ["*"]
     rules: dict[str, list[tuple[int, bool]]] = {}
-    reading = False
+    reading = True
     for line in text.splitlines():
         name, _, value = (part.strip() for part in line.split("#")[0].partition(":"))
         if name.lower() == "user-agent":

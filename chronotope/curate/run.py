@@ -27,6 +27,7 @@ from chronotope.curate.write import Planned, write_clips
 from chronotope.errors import ChronotopeError, DecoderUnavailableError, FileProblem, UsageError
 from chronotope.jsonl import append_jsonl
 from chronotope.manifest import CURATE_AGAIN, Source, described, identify, read_manifest, seal, source_of
+from chronotope.media.damage import DAMAGE_ADVICE
 from chronotope.progress import Progress
 from chronotope.prompt import story_between
 from chronotope.sealed import read_sealed
@@ -104,7 +105,7 @@ def curate(
         rows, planned = _decided(files, seen, rights, policy, filters, captions, splits)
         rows, planned = _without_removed(out, rows, planned)
         divided = {item["file"] for item in rows if item["state"] == "kept" and item["captions"] and not item["whole"]}
-        for sentence in _worth_knowing(rows, planned):
+        for sentence in (*_noticed(seen, planned), *_worth_knowing(rows, planned)):
             note(sentence)
         if divided:
             cut = "1 file that was" if len(divided) == 1 else f"{len(divided)} files that were"
@@ -156,9 +157,22 @@ def _worth_knowing(rows: Sequence[Row], planned: Sequence[Planned]) -> Iterator[
         )
 
 
+def _noticed(seen: Mapping[str, _Seen], planned: Sequence[Planned]) -> Iterator[str]:
+    """Say what was noticed while files were read of which clips are made: a cut clip shows no damage of its film."""
+    files: dict[str, list[str]] = {}  # by what is said of them
+    for name in sorted({one.source.file for one in planned}):
+        if looked := seen[name].looked:
+            damage = [f"{looked.damage}; {DAMAGE_ADVICE}"] if looked.damage else []
+            for reason in (*damage, *looked.remarks):
+                files.setdefault(reason, []).append(name)
+    for reason, names in sorted(files.items(), key=lambda kind: -len(kind[1])):
+        yield f"{names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}: {reason}"
+
+
 def _without_removed(out: Path, rows: list[Row], planned: list[Planned]) -> tuple[list[Row], list[Planned]]:
     """Leave out what was taken out of the dataset on request, by its content."""
-    gone = {row["key"] for row in rows if row["state"] == "kept" and is_removed(row, removals(out))}
+    removed = removals(out)
+    gone = {row["key"] for row in rows if row["state"] == "kept" and is_removed(row, removed)}
     clips = {row["clip"] for row in rows if row["key"] in gone}
     rows = [taken_out(row) if row["key"] in gone else row for row in rows]
     return rows, [one for one in planned if one.clip not in clips]

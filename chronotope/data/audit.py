@@ -76,8 +76,10 @@ def audit_dataset(folder: Path, progress: Progress | None = None) -> Iterator[Fi
     yield from (Finding(line, serious=False) for line in generated_in_words(folder, generated))
     copies = held_out_copies(folder, {file: content for content, file in by_content.items()})
     yield from (Finding(line, serious=False) for line in copies)
-    written = Recaptions(folder)
-    bare = [file for file, content in uncaptioned if not written.texts(file, content)]
+    written: Recaptions | None = None
+    with contextlib.suppress(FileProblem):  # which is said above
+        written = Recaptions(folder)
+    bare = [file for file, content in uncaptioned if not written or not written.texts(file, content)]
     if bare:
         some = ", ".join(bare[:3]) + (", ..." if len(bare) > 3 else "")
         yield Finding(
@@ -90,9 +92,13 @@ def audit_dataset(folder: Path, progress: Progress | None = None) -> Iterator[Fi
 def _audit_recaptions(folder: Path, clips: Sequence[Clip]) -> Iterator[Finding]:
     """Yield what is wrong with captions that a captioner wrote, and those that belong to no clip as it is now."""
     damaged: list[str] = []
-    written = Recaptions(folder, damaged.append)
+    try:
+        written = Recaptions(folder, damaged.append)
+    except FileProblem as problem:
+        yield Finding(str(problem))
+        return
     for sentence in damaged:
-        again = "delete the line, and judge the caption again with `chronotope review`"
+        again = "judge the caption again with `chronotope review`, which removes the line"
         yield Finding(sentence, "run the `chronotope caption` command again" if sentence in written.damaged else again)
     if not written.rows:
         return
@@ -310,11 +316,11 @@ def audit_freshness(folder: Path, header: Mapping[str, Any], rows: Sequence[dict
     again = f"run `chronotope encode {data} --out {folder}{options}` again"
     try:
         found = {clip.key: clip for clip in scan_folder(data).clips}
+        written = Recaptions(data)
     except ChronotopeError as problem:
         yield Finding(str(problem))
         return
     known = rows_by_clip(rows)
-    written = Recaptions(data)
     left_out = {item["key"] for item in _left_out(header)}
     new = len(found.keys() - known.keys() - left_out)
     gone = len(known.keys() - found.keys())

@@ -61,7 +61,11 @@ OUR_TABLES = (
     "curation.parquet",
 )
 _OURS = tuple(
-    f"{name}.json" for name in "curation curation.before croissant dataset latents model report shards".split()
+    f"{name}.json"
+    for name in (
+        "curation curation.before croissant dataset latents model recaptions.head removed.head report reviews.head "
+        "shards"
+    ).split()
 )
 _RIGHTS = ("robots.txt", "ai.txt", "tdmrep.json")  # which `curate` reads
 _CURATED, _HELD_OUT = "curation.json", "heldout"  # a curated dataset, and clips that are set aside for tests
@@ -71,6 +75,7 @@ _SPLIT = (_CURATED, "imported.jsonl")  # of datasets that have splits: curated a
 _NO_CLIPS = {"latents.json": "latents", "model.json": "a model"} | {
     f"{part}/{name}": "a run" for part in PARTS for name in ("model.json", "log.jsonl")
 }
+_OF_A_FOLDER = ("recaptions.jsonl", "reviews.jsonl")  # of the clips of the folder in which they lie
 UNFINISHED = re.compile(r"\.part$|\.(crdownload|download|tmp)$", re.IGNORECASE)
 
 
@@ -295,6 +300,8 @@ def _reason_to_leave_out(folder: Path, file: str, beside: Container[str], aside:
         return "still being written, by its name" if UNFINISHED.search(path.stem) else None
     if suffix in (".txt", ".json") and path.name not in _OURS + _RIGHTS:
         return "a text beside no clip of its name" if file not in beside else ""
+    if path.name in _OF_A_FOLDER and path != Path(path.name):
+        return "captions or verdicts of a folder within, which are used where that folder is encoded by itself"
     if suffix in _TABLES and path.name not in OUR_TABLES:
         return "a table, which is not read (captions stand beside their clips, in NAME.txt or NAME.json)"
     if suffix in _SUBTITLES:

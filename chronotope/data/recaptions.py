@@ -1,8 +1,9 @@
 """Captions that a captioner wrote for the clips of a folder: `recaptions.jsonl`, a sealed line a clip and level.
 
 What people wrote beside their clips is never touched. A line belongs to a clip of one content: after the clip was
-replaced it is not used, and is written again. Every line says who wrote it. Characters that no reader sees are left
-out of the captions, as of those beside a clip, also of lines of older versions.
+replaced it is not used, and is written again. A line that is gone is noticed, see `ChainedLines`. Every line says who
+wrote it. Characters that no reader sees are left out of the captions, as of those beside a clip, also of lines of older
+versions.
 """
 
 from __future__ import annotations
@@ -17,10 +18,8 @@ from chronotope.data.captions import Captions
 from chronotope.data.doubtful import doubts
 from chronotope.data.notes import Kinds
 from chronotope.data.reviews import VERDICTS, Reviews, used_text
-from chronotope.jsonl import append_jsonl, write_jsonl
-from chronotope.manifest import read_manifest, seal
+from chronotope.manifest import ChainedLines, seal
 from chronotope.prompt import UNCLEAN, cleaned, is_clean
-from chronotope.storage import write_atomically
 
 __all__ = [
     "RECAPTIONS",
@@ -98,12 +97,13 @@ class Recaptions:
         self._unclean: set[tuple[str, str]] = set()  # the rows of which characters are left out
         self.rows: dict[tuple[str, str], dict[str, Any]] = {}  # by file and asked detail; a later line replaces
         self._keys: dict[str, dict[tuple[str, str], None]] = {}  # of rows, by the hash of the content; also of old ones
-        for row in read_manifest(self.path, self.damaged.append) if self.path.is_file() else []:
+        self._lines = ChainedLines(self.path, self.damaged.append, note)
+        for row in self._lines.rows:
             if _is_row(row):
                 self._take(row)
             else:
                 self.damaged.append(f"{self.path} holds a line that is none of this program's")
-        for sentence in self.damaged:
+        for sentence in (*self.damaged, *_captions_around(folder)):
             note(sentence)
 
     def _take(self, row: Mapping[str, Any]) -> None:
@@ -128,10 +128,8 @@ class Recaptions:
 
         All other lines stay, those that were replaced too.
         """
-        copy = self.path.with_name(f"{self.path.name}.damaged")
-        write_atomically(copy, self.path.read_bytes())
-        write_jsonl(self.path, [row for row in read_manifest(self.path, lambda _: None) if _is_row(row)])
-        return copy
+        self._lines.rows = [row for row in self._lines.rows if _is_row(row)]
+        return self._lines.mend()
 
     def of(self, file: str, sha256: str) -> tuple[Written, ...]:
         """Return the captions written for a clip of this content, those that a reviewer rejected too."""
@@ -179,7 +177,7 @@ class Recaptions:
         """Append a caption, or why there is none, with what was measured of the clip; it is on disk on return."""
         facts = {"file": file, "sha256": sha256, "detail": detail, "text": cleaned(text), "failed": failed}
         row = seal({**facts, "author": dict(author), **({"measured": dict(measured)} if measured else {})})
-        append_jsonl(self.path, row)
+        self._lines.add(row)
         self._take(row)
 
 
@@ -213,6 +211,18 @@ def named_author(author: Mapping[str, Any]) -> str:
     if "model" in author:
         return str(author["model"])
     return f"{kind} captioner, weights {author['weights']}" if "weights" in author else kind
+
+
+def _captions_around(folder: Path) -> Iterator[str]:
+    """Say where captions of the clips of a folder were written in a folder around it, and are not used here."""
+    place = folder.resolve()
+    for parent in place.parents:
+        if (parent / RECAPTIONS).is_file():
+            start = f"{place.relative_to(parent).as_posix()}/"
+            rows = ChainedLines(parent / RECAPTIONS, lambda _: None).rows
+            if any(_is_row(row) and row["text"] and row["file"].startswith(start) for row in rows):
+                where = f"captions of clips in {start}, which are used where {parent} is encoded"
+                yield f"{parent / RECAPTIONS} holds {where}"
 
 
 def _is_row(row: Mapping[str, Any]) -> bool:

@@ -1,7 +1,8 @@
 """What people think of captions that a captioner wrote: `reviews.jsonl`, a sealed line a verdict.
 
-Captions are never overwritten: a verdict is of one text about one content, and says who gave it. The last verdict on a
-text decides: it is kept, used as mended, or not used.
+A verdict that is no longer there is noticed, see `ChainedLines`. Captions are never overwritten: a verdict is of one
+text about one content, and says who gave it. The last verdict on a text decides: it is kept, used as mended, or not
+used. Reviewers whose names differ in letter case or spaces are one.
 """
 
 from __future__ import annotations
@@ -12,10 +13,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from chronotope.errors import UsageError
-from chronotope.jsonl import append_jsonl
-from chronotope.manifest import read_manifest, seal
+from chronotope.manifest import ChainedLines, seal
 from chronotope.metrics.statistics import cohen_kappa
-from chronotope.prompt import cleaned
+from chronotope.prompt import cleaned, person
 
 __all__ = ["REVIEWS", "VERDICTS", "Reviews", "Verdict", "used_text"]
 
@@ -33,16 +33,37 @@ class Reviews:
     def __init__(self, folder: Path, note: Callable[[str], None] = lambda _: None) -> None:
         self.path = folder / REVIEWS
         self.by_text: dict[_Key, dict[str, Mapping[str, Any]]] = defaultdict(dict)  # the last verdict of each reviewer
-        for row in read_manifest(self.path, note) if self.path.is_file() else []:
+        self.damaged: list[str] = []  # a sentence for each damaged line
+        self._names: dict[str, str] = {}  # of reviewers, as they were first written
+        self._lines = ChainedLines(self.path, self.damaged.append, note)
+        for row in self._lines.rows:
             if _is_row(row):
                 self._take(row)
             else:
-                note(f"{self.path} holds a line that is none of this program's")
+                self.damaged.append(f"{self.path} holds a line that is none of this program's")
+        for sentence in self.damaged:
+            note(sentence)
+
+    def mend(self) -> Path:
+        """Write the file again without its damaged lines; return the copy of it as it was."""
+        self._lines.rows = [row for row in self._lines.rows if _is_row(row)]
+        return self._lines.mend()
 
     def _take(self, row: Mapping[str, Any]) -> None:
         verdicts = self.by_text[row["file"], row["sha256"], row["detail"], cleaned(row["text"])]
-        verdicts.pop(row["reviewer"], None)  # so that the last one stands last
-        verdicts[row["reviewer"]] = {**row, "text": cleaned(row["text"]), "mended": cleaned(row["mended"])}
+        reviewer = self.name_of(row["reviewer"])
+        verdicts.pop(reviewer, None)  # so that the last one stands last
+        verdicts[reviewer] = {
+            **row,
+            "reviewer": reviewer,
+            "text": cleaned(row["text"]),
+            "mended": cleaned(row["mended"]),
+        }
+
+    def name_of(self, reviewer: str) -> str:
+        """Return the name of a reviewer as it was first written."""
+        name = cleaned(reviewer)
+        return self._names.setdefault(person(name), name)
 
     def text_for(self, file: str, sha256: str, detail: str, text: str) -> str:
         """Return the text that is used in place of a caption, by the last verdict on it; empty where it is rejected."""
@@ -55,7 +76,7 @@ class Reviews:
 
     def add(self, caption: Mapping[str, Any], verdict: Verdict, reviewer: str, mended: str = "") -> Mapping[str, Any]:
         """Append a verdict on a row of `Recaptions`; it is on disk when this returns."""
-        text, reviewer = cleaned(mended), " ".join(reviewer.split())
+        text, reviewer = cleaned(mended), self.name_of(reviewer)
         if verdict not in VERDICTS:
             raise UsageError(f"a verdict is one of {', '.join(VERDICTS)}, got '{verdict}'")
         if not reviewer or len(reviewer) > 80:
@@ -64,7 +85,7 @@ class Reviews:
             raise UsageError(f"a mended caption, and no other, has a text of 1 to {MAX_CHARACTERS} characters")
         facts = {name: caption[name] for name in ("file", "sha256", "detail", "text")}
         row = seal({**facts, "verdict": verdict, "mended": text, "reviewer": reviewer})
-        append_jsonl(self.path, row)
+        self._lines.add(row)
         self._take(row)
         return row
 

@@ -17,9 +17,12 @@ from jaxtyping import Shaped
 
 from chronotope.actions import Actions, ActionSchema
 from chronotope.config import to_dict
-from chronotope.errors import UsageError
+from chronotope.errors import FileProblem, UsageError
 from chronotope.geometry import Picture
 from chronotope.jsonl import append_jsonl
+from chronotope.manifest import LOST, manifest_hash, read_manifest
+from chronotope.media import video
+from chronotope.sealed import read_sealed
 from chronotope.worlds.world import Rendered
 from chronotope.worlds.write import Put, filled_folder, put_pixels, write_clip
 
@@ -27,6 +30,7 @@ __all__ = ["MAX_STEPS", "Episode", "Recorder", "Recording", "recording"]
 
 MAX_STEPS = 100_000_000
 MAX_CLIP_FRAMES = 10_000
+MAX_FPS = 1000
 OURS = re.compile(r"episode-\d{6}-\d{4}\.")  # files of clips
 SAME = (
     "world",
@@ -40,6 +44,8 @@ SAME = (
     "episode_steps",
     "prompt",
     "generated_by",
+    "licence",
+    "actions",
 )  # of a recording that goes on
 
 
@@ -71,6 +77,9 @@ class Recording:
             raise UsageError(f"steps = {self.steps}: expected 1 to {MAX_STEPS}")
         if not 2 <= self.clip_frames <= MAX_CLIP_FRAMES:
             raise UsageError(f"clip_frames = {self.clip_frames}: expected 2 to {MAX_CLIP_FRAMES}")
+        if self.fps is not None and not 0 < self.fps <= MAX_FPS:
+            raise UsageError(f"fps = {self.fps:g}: expected a rate above 0, to {MAX_FPS}; leave it out for the rate of "
+                             "the environment")  # fmt: skip
 
     def described(self, schema: ActionSchema) -> dict[str, Any]:
         """Return what `dataset.json` says of it."""
@@ -200,12 +209,38 @@ def recording(
     changed or cannot be written.
     """
     about = request.described(schema) | ({"program": program} if program else {})
+    _check_listed(out)
     with filled_folder(out, about, SAME) as rows:
+        _check_rate(out, rows, request.fps or fps)
         _remove_unlisted(out, rows)
         recorder = Recorder(out, request, schema, fps, rows, put)
         about["steps"] = max(request.steps, recorder.held)  # fewer may be asked for than were recorded before
         yield recorder
         recorder.close()
+
+
+def _check_listed(out: Path) -> None:
+    """Raise FileProblem where lines on clips are lost or damaged: these clips would be deleted.
+
+    The last line may have been cut off when its writer was killed.
+    """
+    manifest, about = out / "manifest.jsonl", out / "dataset.json"
+    if not about.is_file() or not manifest.is_file():
+        return
+    damaged: list[str] = []
+    rows, found = read_manifest(manifest, damaged.append), read_sealed(about, LOST)
+    torn = len(damaged) == 1 and not manifest.read_bytes().endswith(b"\n") and not found.get("complete")
+    if damaged and not torn:
+        raise FileProblem(f"{damaged[0]}; its clip would be deleted; {LOST}")
+    if found.get("manifest", listed := manifest_hash(rows)) != listed:
+        raise FileProblem(f"{manifest} is not the one that {about.name} tells of: lines were lost or added; {LOST}")
+
+
+def _check_rate(out: Path, rows: dict[int, dict[str, Any]], fps: float) -> None:
+    """Raise UsageError where the clips that are there have another frame rate."""
+    film = next((out / name for row in rows.values() for name in row["files"] if name.endswith(".mp4")), None)
+    if film and abs((found := video.probe(film).fps) - fps) > 0.01 * fps:
+        raise UsageError(f"{out} holds clips of {found:g} frames/s, and these would have {fps:g}; give another --out")
 
 
 def _remove_unlisted(out: Path, rows: dict[int, dict[str, Any]]) -> None:

@@ -392,6 +392,7 @@ def test_unseen_characters_of_older_lines_are_left_out(server: Server, clips: Pa
     raw = "A red\0 square \u202emoves\ud800."
     older = [seal({**{name: row[name] for name in row if name != "seal"}, "text": raw}) for row in rows]
     write_jsonl(clips / RECAPTIONS, older)
+    (clips / "recaptions.head.json").unlink()
     verdicts = (("1.mp4", "reject", ""), ("2.mp4", "mend", "A \u202ebox."))
     facts = {row["file"]: {name: row[name] for name in ("file", "sha256", "detail", "text")} for row in older}
     judged = [{**facts[file], "verdict": word, "mended": text, "reviewer": "ada"} for file, word, text in verdicts]

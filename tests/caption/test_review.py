@@ -7,6 +7,7 @@ import io
 import json
 import math
 import re
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,8 +21,10 @@ from chronotope.caption.captioners.builtin import BuiltIn
 from chronotope.cli.language.review import Page, open_page
 from chronotope.data.captions import read_captions
 from chronotope.data.latents import LatentDataset
-from chronotope.data.recaptions import WRITTEN, Recaptions
-from chronotope.data.reviews import REVIEWS
+from chronotope.data.recaptions import RECAPTIONS, WRITTEN, Recaptions
+from chronotope.data.reviews import REVIEWS, VERDICTS, Reviews
+from chronotope.errors import FileProblem, UsageError
+from chronotope.jsonl import write_jsonl
 from chronotope.manifest import identify
 from chronotope.metrics.statistics import cohen_kappa, sample_for
 from tests.cli.models import answer, refused, run, save_clips, save_run
@@ -194,6 +197,113 @@ def test_damage_and_wrong_use_are_said(clips: Path, page: Page, tmp_path: Path) 
     (tmp_path / "none").mkdir()
     save_clips(tmp_path / "none" / "clips")
     assert "holds no captions to judge" in refused("review", tmp_path / "none", "--as", "ada", status=2)
+
+
+def lines_of(path: Path) -> list[str]:
+    return path.read_text().splitlines(keepends=True)
+
+
+@pytest.mark.parametrize("name", [REVIEWS, RECAPTIONS])
+def test_a_line_that_is_gone_is_noticed(page: Page, clips: Path, tmp_path: Path, name: str) -> None:
+    """The last one, one within, all of them, the file, and one that was moved: each by every reader."""
+    for file, verdict in (("0.mp4", "keep"), ("1.mp4", "keep"), ("2.mp4", "reject")):
+        assert judge(page, file, verdict) == 200
+    path = clips / name
+    lines = lines_of(path)
+    model = save_run(tmp_path / "model")
+    for less in (lines[:-1], lines[1:], [lines[0], *lines[2:]], [], None, [*lines[1::-1], *lines[2:]]):
+        path.unlink() if less is None else path.write_text("".join(less))
+        sentence = refused("encode", clips, "--model", model, "--out", tmp_path / "lat", status=1)
+        assert name in sentence and "from a copy" in sentence
+        assert name in run("check", clips).stderr
+        refused("review", clips, "--summary", status=1)
+        refused("caption", clips, status=1)
+        path.write_text("".join(lines))
+    assert not (tmp_path / "lat").exists()
+    head = path.with_suffix(".head.json")
+    head.unlink()
+    assert f"{head.name} is missing" in run("check", clips).stderr
+    rows = [{key: value for key, value in json.loads(line).items() if key != "chain"} for line in lines[:-1]]
+    write_jsonl(path, rows)  # what the sentence says to do where the lines that are there are all that is wanted
+    assert name not in run("check", clips).stderr.replace("recaptions.jsonl: 1 caption is of", "")
+
+
+def test_what_was_cut_off_or_is_of_an_older_version_goes_on(clips: Path) -> None:
+    row, path = next(iter(Recaptions(clips).rows.values())), clips / REVIEWS
+    reviews = Reviews(clips)
+    for verdict in VERDICTS:
+        reviews.add(row, verdict, "ada", "x" if verdict == "mend" else "")
+    lines = lines_of(path)
+    path.write_text("".join(lines) + lines[0][:40])  # a writer was killed
+    said: list[str] = []
+    Reviews(clips, said.append).add(row, "keep", "ada")
+    assert len(said) == 1 and len(lines_of(path)) == 4
+    path.write_text("".join(lines))  # and now the last line is gone
+    with pytest.raises(FileProblem, match=r"has 3 lines, and by reviews.head.json beside it 4 lines were written"):
+        Reviews(clips)
+    path.with_suffix(".head.json").unlink()
+    plain = [{key: value for key, value in json.loads(line).items() if key != "chain"} for line in lines]
+    write_jsonl(path, plain)
+    Reviews(clips, said.append).add(row, "reject", "ada")
+    assert len(said) == 1
+    path.write_text("".join(lines_of(path)[1:]))
+    with pytest.raises(FileProblem, match=r"does not follow|has 3 lines"):
+        Reviews(clips)
+
+
+def test_captions_of_a_folder_within_or_around_are_said(clips: Path, tmp_path: Path) -> None:
+    model = save_run(tmp_path / "model")
+    around = clips.rename(tmp_path / "around").parent / "all" / "clips"
+    around.parent.mkdir()
+    (tmp_path / "around").rename(around)
+    said = run("encode", around.parent, "--model", model, "--out", tmp_path / "lat").stderr
+    assert "clips/recaptions.jsonl" in said and "used where that folder is encoded by itself" in said
+    shutil.move(around, clips)
+    (clips / "sub").mkdir()
+    (clips / "0.mp4").rename(clips / "sub" / "0.mp4")
+    written = Recaptions(clips)
+    row = dict(written.rows["0.mp4", "sentence"])
+    written.add("sub/0.mp4", row["sha256"], "sentence", AUTHOR, "a text")
+    said = run("encode", clips / "sub", "--model", model, "--out", tmp_path / "sub").stderr
+    assert "clips/recaptions.jsonl holds captions of clips in sub/" in said
+    assert "holds captions of clips in" not in run("encode", clips, "--model", model, "--out", tmp_path / "x").stderr
+
+
+def test_options_without_effect_are_refused(clips: Path) -> None:
+    assert "leave out --as, --sample" in refused("review", clips, "--summary", "--as", "a", "--sample", 2, status=2)
+    assert "leave out --per-minute" in refused("caption", clips, "--per-minute", 3, status=2)
+
+
+def test_a_damaged_verdict_is_judged_again(page: Page, clips: Path) -> None:
+    judge(page, "0.mp4", "reject")
+    judge(page, "1.mp4", "keep")
+    path = clips / REVIEWS
+    path.write_text(path.read_text().replace("reject", "keep"))
+    assert "judge the caption again" in run("check", clips).stderr
+    with open_page(clips, "ada", no_captioner) as again:
+        assert {item["file"]: item["verdict"] for item in again.items} == {"0.mp4": "", "1.mp4": "keep", "2.mp4": ""}
+    assert f"{REVIEWS}, line" not in run("check", clips).stderr and Path(f"{path}.damaged").is_file()
+
+
+def test_spellings_of_a_name_are_one_reviewer(clips: Path) -> None:
+    row = next(iter(Recaptions(clips).rows.values()))
+    for name in ("Zo\u00eb", "zoe\u0308", " ZO\u00cb\u200b", "\uff3a\uff2f\u00cb"):
+        Reviews(clips).add(row, "keep", name)
+    Reviews(clips).add(row, "keep", "ben")
+    facts = answer("review", clips, "--summary")
+    assert facts["reviewers"] == {"Zo\u00eb and ben": "kappa nan on 1 captions"}
+    with pytest.raises(UsageError, match="needs the name"):
+        Reviews(clips).add(row, "keep", "\u200b")
+
+
+def test_verdicts_on_captions_that_are_gone_are_counted_apart(page: Page, clips: Path) -> None:
+    judge(page, "0.mp4", "keep")
+    judge(page, "1.mp4", "keep")
+    row = Recaptions(clips).rows["0.mp4", "sentence"]
+    Recaptions(clips).add("0.mp4", row["sha256"], "sentence", AUTHOR, "another caption")
+    facts = answer("review", clips, "--summary")
+    assert (facts["captions"], facts["judged"], facts["keep"]) == (3, 1, 1)
+    assert [value for name, value in facts.items() if name.startswith("judged, of captions")] == [1]
 
 
 def test_kappa_and_sample_sizes() -> None:

@@ -96,6 +96,9 @@ def test_licences_are_spelled_as_in_the_list() -> None:
         ("robots.txt", "User-agent: *\nDisallow: /\nAllow: /films/*.mp4$", "films/a.mp4", 0),
         ("robots.txt", "User-agent: Yahoo\nDisallow: /", "films/a.mp4", 0),
         ("robots.txt", "User-agent: *\nDisallow:", "films/a.mp4", 0),
+        ("robots.txt", "Disallow: /", "films/a.mp4", 1),  # of no agent, so of all
+        ("robots.txt", "Disallow: /x\nUser-agent: Yahoo\nDisallow: /", "films/a.mp4", 0),
+        ("ai.txt", "#" * 2**22 + "\nUser-agent: *\nDisallow: /", "films/a.mp4", 1),  # too long to read
         ("ai.txt", "User-Agent: *\nDisallow: *.mp4 # all", "films/a.mp4", 1),
         # addresses name spaces and letters beyond ASCII by their bytes, and accents may be characters of their own
         ("robots.txt", "User-agent: *\nDisallow: /my%20films/", "my films/a.mp4", 1),
@@ -147,3 +150,13 @@ def test_an_expression_is_met_by_allowed_licences_alone(licence: str, used: bool
     found = policy(tmp_path, f'allow = ["CC0-1.0"]\n[[files]]\nmatch = "*"\nlicence = "{licence}"\n')
     assert (found.refusal(found.rights("a.mp4")) == "") == used
     assert found.unmatched(["a.mp4"]) == [] and found.unmatched([]) == ["*"]
+
+
+def test_rules_that_cannot_be_read_are_an_objection(tmp_path: Path) -> None:
+    for name in ("robots.txt", "ai.txt", "tdmrep.json"):
+        (tmp_path / name).symlink_to("gone")
+        assert opt_out_signals(tmp_path, "a.mp4", {}) == [f"{name} cannot be read, which may say so"]
+        (tmp_path / name).unlink()
+        (tmp_path / name).mkdir()  # a folder is none
+        assert not opt_out_signals(tmp_path, "a.mp4", {})
+        (tmp_path / name).rmdir()

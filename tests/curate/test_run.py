@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -18,7 +19,7 @@ import numpy as np
 import pytest
 
 from chronotope.cli.datasets.sources import raw_files
-from chronotope.curate.decide import Filters
+from chronotope.curate.decide import Filters, keys_of
 from chronotope.curate.removal import remove_source
 from chronotope.curate.rights import own_footage, read_policy
 from chronotope.curate.run import Curated, curate
@@ -113,7 +114,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from chronotope.cli.datasets.sources import raw_files
-from chronotope.curate.decide import Filters
+from chronotope.curate.decide import Filters, keys_of
 from chronotope.curate.rights import own_footage
 from chronotope.curate.run import curate
 from chronotope.data.captions import read_captions
@@ -340,6 +341,37 @@ def test_a_removed_clip_does_not_come_back_under_another_name(tmp_path: Path) ->
     assert not list(out.rglob("other.mp4"))
 
 
+@pytest.mark.parametrize("seconds", [0.4, 1.0, 60.0])
+def test_what_was_taken_out_does_not_come_back_where_films_are_cut_otherwise(
+    footage: Path, tmp_path: Path, seconds: float
+) -> None:
+    folder, out = tmp_path / "f", tmp_path / "out"
+    folder.mkdir()
+    shutil.copy(footage / "film0.mp4", folder / "film0.mp4")
+    run(folder, out, Filters(heldout=0, max_seconds=0.7, min_seconds=0.1))
+    rows = [row for row in read_curation(out)[1] if row["state"] == "kept"]
+    remove_source(out, rows[1]["clip"])
+    first, last = rows[1]["start"], rows[1]["start"] + rows[1]["seconds"]
+    run(folder, out, Filters(heldout=0, max_seconds=seconds, min_seconds=0.1))
+    kept = [row for row in read_curation(out)[1] if row["state"] == "kept"]
+    assert kept and all(row["start"] + row["seconds"] < first + 0.1 or row["start"] > last - 0.1 for row in kept)
+
+
+def test_what_was_taken_out_does_not_come_back_where_its_line_is_gone(tmp_path: Path) -> None:
+    folder, out = small(tmp_path / "f", 5), tmp_path / "out"
+    run(folder, out)
+    for path in sorted((out / "train").glob("*.mp4"))[:2]:
+        remove_source(out, path.name)
+    listing = out / "removed.jsonl"
+    lines = listing.read_text().splitlines(keepends=True)
+    for less in (lines[:1], lines[1:], [], None):
+        listing.unlink() if less is None else listing.write_text("".join(less))
+        with pytest.raises(FileProblem, match=r"removed\.jsonl.*from a copy"):
+            run(folder, out)
+        listing.write_text("".join(lines))
+    assert run(folder, out).reasons == {"removed": 2}
+
+
 def test_a_story_is_cut_with_its_film(tmp_path: Path) -> None:
     """The beats of each shot, with times of the shot."""
     folder, out = tmp_path / "f", tmp_path / "out"
@@ -492,3 +524,32 @@ def test_a_manifest_names_no_path_of_the_machine_and_nobody_who_was_removed(tmp_
     remove_source(out, first)
     gone = [row for row in read_curation(out)[1] if row["file"] == first]
     assert gone and "Jane" not in json.dumps(gone)
+
+
+def test_no_two_clips_share_a_name() -> None:
+    files = {"a.mp4": 3, "a_0001.mp4": 1, "a_.mkv": 2, "b.mp4": 1, "b.png": 1, "b_mp4.mov": 1, "b_png_.mov": 1}
+    keys = keys_of(list(files), files)
+    names = [name for file in files for name in keys[file]]
+    assert {file: len(named) for file, named in keys.items()} == files and len(set(names)) == len(names) == 10
+    assert keys["a_0001.mp4"] == ["a_0001"] and keys == keys_of(list(files), files)
+    assert keys_of(["a.mp4"], {"a.mp4": 2}) == {"a.mp4": ["a_0001", "a_0002"]}
+
+
+def test_damage_of_a_film_that_is_cut_is_said(footage: Path, tmp_path: Path) -> None:
+    folder, said = tmp_path / "f", list[str]()
+    folder.mkdir()
+    whole = (footage / "film0.mp4").read_bytes()
+    start = whole.index(b"mdat") + 4 + len(whole) // 5
+    for seed in range(20):  # until a decoder conceals what is wrong, and does not stop
+        data = bytearray(whole)
+        for place in np.random.default_rng(seed).integers(start, len(data) // 2, 10):
+            data[place] ^= 0xFF
+        (folder / "film.mp4").write_bytes(bytes(data))
+        with contextlib.suppress(FileProblem):
+            if video.read(folder / "film.mp4").damage:
+                break
+    assert video.read(folder / "film.mp4").damage
+    assert run(folder, tmp_path / "out", note=said.append).kept > 1
+    assert any(sentence.startswith("film.mp4: its h264 video seems damaged") for sentence in said)
+    run(folder, tmp_path / "out", note=(again := []).append)  # type: ignore[var-annotated]
+    assert any("seems damaged" in sentence for sentence in again)

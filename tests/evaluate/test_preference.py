@@ -207,7 +207,9 @@ def test_wrong_answers_are_refused(folders: Path, tmp_path: Path) -> None:
     (tmp_path / "y.json").write_text(json.dumps(good))
     for name in ("ada", "Ada", " ADA ", "\uff41da"):
         (tmp_path / "y.json").write_text(json.dumps({**good, "rater": name}))
-        assert "second file of answers by 'ada'" in refused(*words, tmp_path / "x.json", tmp_path / "y.json", status=1)
+        assert "second file of answers by '" in refused(*words, tmp_path / "x.json", tmp_path / "y.json", status=1)
+    (tmp_path / "y.json").write_text(json.dumps({**good, "rater": " A\uff44a\u200b"}))
+    assert "by 'A\uff44a', spelt 'ada' before" in refused(*words, tmp_path / "x.json", tmp_path / "y.json", status=1)
     for more in (("--first", 3), ("--seed", 1), ("--checks", 4), ("--prompts", folders / "prompts.jsonl")):
         assert f"leave out {more[0]}" in refused(*words, tmp_path / "x.json", *more, status=2)
     assert "are one folder" in refused("prefer", folders / "a", folders / "a", "--out", tmp_path / "s", status=2)

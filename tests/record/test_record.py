@@ -145,10 +145,36 @@ def test_another_recording_is_refused(tmp_path: Path) -> None:
     recorded(tmp_path, steps=3)
     with pytest.raises(UsageError, match=r"already holds another dataset \(seed 0, asked for 1\)"):
         recorded(tmp_path, steps=3, seed=1)
+    for changes in ({"licence": "MIT"}, {"caption": "a dot"}, {"fps": 3.0}, {"space": "multi"}):
+        with pytest.raises(UsageError, match=r"already holds another dataset"):
+            recorded(tmp_path, steps=9, **changes)  # type: ignore[arg-type]
+    request = Recording(ENV.format("discrete"), 9, clip_frames=4)
+    with opened(request.environment) as env, pytest.raises(UsageError, match="holds clips of 10 frames/s"):
+        env.fps = 30.0  # another version of the environment
+        record(tmp_path, request, env)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "notes.txt").write_text("x")
     with pytest.raises(UsageError, match="already holds other files"):
         recorded(tmp_path / "other")
+
+
+@pytest.mark.parametrize("fps", [0.0, -1.0, float("nan"), float("inf"), 1001.0])
+def test_a_rate_that_is_none_is_refused(fps: float) -> None:
+    with pytest.raises(UsageError, match="expected a rate above 0"):
+        Recording("x", 3, fps=fps)
+
+
+def test_no_clip_is_deleted_because_its_line_is_gone(tmp_path: Path) -> None:
+    recorded(tmp_path, steps=15)
+    manifest, before = tmp_path / "manifest.jsonl", {path.name for path in tmp_path.rglob("episode-*")}
+    lines = manifest.read_text().splitlines(keepends=True)
+    for changed in (lines[:-1], lines[1:], [lines[0].replace("episode", "episodf"), *lines[1:]], [*lines[:-1], "{"]):
+        manifest.write_text("".join(changed))
+        with pytest.raises(FileProblem, match=r"would be deleted|lines were lost"):
+            recorded(tmp_path, steps=15)
+        assert {path.name for path in tmp_path.rglob("episode-*")} == before
+    manifest.write_text("".join(lines))
+    assert recorded(tmp_path, steps=15) == 15
 
 
 @pytest.mark.parametrize(
@@ -171,6 +197,11 @@ def test_the_command_records(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert "is complete: " in done.stderr and "holds 6 frames" in done.stderr
     assert len(clips(tmp_path / "out")) == 2
+
+
+def test_a_port_without_a_page_is_refused(tmp_path: Path) -> None:
+    done = run("record", ENV.format("box"), "--steps", "6", "--port", "9000", "--out", str(tmp_path / "out"))
+    assert done.exit_code == 2 and "leave out --port" in done.stderr and not (tmp_path / "out").exists()
 
 
 def test_what_holds_no_actions_says_that_it_leaves_them_behind(tmp_path: Path) -> None:

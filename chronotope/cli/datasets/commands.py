@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from chronotope import PROGRAM
+from chronotope.cli.left_out import refuse_beside
 from chronotope.cli.terminal import FILE, Command, Number, echo, option, progress, say, show
 from chronotope.errors import LEFT_OUT, UsageError
 
@@ -67,6 +68,8 @@ def import_(folder: Path, out: Path, layout: str | None, copy: bool, follow: boo
     from chronotope.data.lerobot.layout import is_lerobot
 
     if layout == "lerobot" or (layout is None and is_lerobot(folder)):
+        why = "clips of a LeRobot dataset are written anew or copied, from its own folder alone"
+        refuse_beside(why, "folder", "out", "layout")
         return _import_lerobot(folder, out)
     with progress("importing", "clips") as report:
         imported = import_dataset(folder, out, layout, copy, follow, report)

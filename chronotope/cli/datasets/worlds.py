@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from chronotope import PROGRAM
+from chronotope.cli.left_out import refuse_beside
 from chronotope.cli.terminal import FILE, SEED, SIZE, Command, Commands, Number, echo, option, progress, say
 from chronotope.errors import UsageError
 from chronotope.processes import MAX_WORKERS
@@ -251,6 +252,8 @@ def record(out: Path, environment: str, size: tuple[int, int] | None, port: int,
     from chronotope.record.recorder import Recording
     from chronotope.record.session import record
 
+    if request["policy"] != "play":
+        refuse_beside("the page is that of --policy play", "out", "environment", "size", *request)
     wanted = Recording(environment, size=size, **request)
     with _recorded(wanted) as (wanted, env), progress("recording", "frames") as report:
         if wanted.policy == "play":

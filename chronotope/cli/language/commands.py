@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from chronotope.cli.left_out import refuse_beside
 from chronotope.cli.terminal import FILE, JSON, MODEL, SEEDS, Command, Number, echo, option, say, visible
 from chronotope.cli.terminal import show as show_facts
 from chronotope.errors import LEFT_OUT
@@ -127,6 +128,8 @@ def caption(data: Path, captioner: str, detail: str, workers: int, per_minute: f
     from chronotope.cli.language.caption import caption_folder
     from chronotope.cli.language.captioners import find_captioner
 
+    if captioner == "builtin":
+        refuse_beside("the captioner of the package is asked without limits", "data", "captioner", "detail", "workers")
     found = caption_folder(data, find_captioner(captioner, detail, per_minute), detail, workers)
     for file, reason in list(found.failed.items())[:20]:
         say(f"no caption: {file}: {reason}")
@@ -222,6 +225,7 @@ def review(
     from chronotope.storage import locked
 
     if summary:
+        refuse_beside("--summary counts the verdicts of all reviewers", "data", "summary", "as_json")
         show_facts(reviewed(data).facts(), as_json)
         return
     if not reviewer.strip():

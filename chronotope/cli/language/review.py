@@ -43,6 +43,7 @@ class Reviewed:
     """How many captions of a folder were judged, and how."""
 
     captions: int
+    older: int  # verdicts on captions that are no longer there, which are not counted
     verdicts: Mapping[str, int]
     agreements: Mapping[str, tuple[int, float]]
 
@@ -54,12 +55,14 @@ class Reviewed:
             "captions": self.captions,
             "judged": judged,
             **self.verdicts,
+            **({f"judged, of {_OLDER}": self.older} if self.older else {}),
             "kept as they are": str(Rate(self.verdicts["keep"], judged)),
             "to judge, to know that share within 5 points": sample_for(WITHIN, self.captions),
             "reviewers": agreed or (f"{'one' if judged else 'none yet'}; {_SECOND}"),
         }
 
 
+_OLDER = "captions that were written anew, or whose clips were changed"
 _SECOND = "a second one, who does not see the first one's verdicts, shows what they mean"
 
 
@@ -67,9 +70,12 @@ def reviewed(data: Path) -> Reviewed:
     """Count the last verdicts on the captions of a folder."""
     written = Recaptions(data, lambda sentence: say(f"note: {sentence}"))
     verdicts = {"keep": 0, "mend": 0, "reject": 0}
-    for found in written.reviews.by_text.values():
-        verdicts[list(found.values())[-1]["verdict"]] += 1
-    return Reviewed(len(_current(data, written)[0]), verdicts, written.reviews.agreements())
+    current = {_key(row) for row in _current(data, written)[0]}
+    for key, found in written.reviews.by_text.items():
+        if key in current:
+            verdicts[list(found.values())[-1]["verdict"]] += 1
+    older = len(written.reviews.by_text) - sum(verdicts.values())
+    return Reviewed(len(current), older, verdicts, written.reviews.agreements())
 
 
 class Page(ThreadingHTTPServer):
@@ -86,8 +92,13 @@ class Page(ThreadingHTTPServer):
         port: int,
         captioner: Callable[[], BuiltIn],
     ) -> None:
-        self.reviewer, self.writing = reviewer, Lock()
-        self.written = Recaptions(data, lambda sentence: say(f"note: {sentence}"))
+        self.written, self.writing = Recaptions(data, lambda sentence: say(f"note: {sentence}")), Lock()
+        self.reviewer = self.written.reviews.name_of(reviewer)
+        if self.reviewer != reviewer:
+            say(f"note: verdicts bear the name {self.reviewer}")
+        if self.written.reviews.damaged:
+            copy = self.written.reviews.mend()
+            say(f"note: damaged lines were removed; judge those captions again; the file as it was is {copy}")
         self.rows, self.clips, self.items = _items(data, self.written, reviewer, sample, seed)
         self.files = [clip.path for clip in scan_folder(data).clips]
         self.doubts, self.comparing = Doubts(self.files, captioner), Lock()
@@ -189,8 +200,7 @@ def _items(
     checked = claims_checked(data)
     items = []
     for row in rows:
-        key = (row["file"], row["sha256"], row["detail"], row["text"])
-        own = written.reviews.by_text.get(key, {}).get(reviewer, {})
+        own = written.reviews.by_text.get(_key(row), {}).get(reviewer, {})
         beside = [text for texts in read_captions(files[row["file"]]).values() for text in texts]
         author = row["author"].get("model") or row["author"].get("kind") or "unknown"
         claims = checked(files[row["file"]], row["text"])
@@ -209,6 +219,10 @@ def _items(
             }
         )
     return rows, [files[file] for file in clips], items
+
+
+def _key(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    return row["file"], row["sha256"], row["detail"], row["text"]
 
 
 def _measured(row: Mapping[str, Any]) -> str:

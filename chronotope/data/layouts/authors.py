@@ -14,8 +14,7 @@ from typing import Any
 from chronotope.data.captions import Captions
 from chronotope.data.recaptions import RECAPTIONS, Written
 from chronotope.data.reviews import REVIEWS
-from chronotope.jsonl import append_jsonl, write_jsonl
-from chronotope.manifest import read_manifest, seal
+from chronotope.manifest import ChainedLines, seal
 
 __all__ = ["Line", "lines_of", "without_written", "write_lines"]
 
@@ -69,19 +68,22 @@ def write_lines(out: Path, lines: Sequence[Line], before: Collection[str]) -> No
 
 def _write(path: Path, subject: Sequence[str], wanted: Mapping[str, Mapping[str, Any]], before: set[str]) -> None:
     damaged: list[str] = []
-    there = read_manifest(path, damaged.append) if path.is_file() else []
+    lines = ChainedLines(path, damaged.append)
+    there = lines.rows
     kept = [row for row in there if row["seal"] in wanted or row["seal"] not in before or damaged]
     held = {row["seal"] for row in kept}
-    theirs = {_values(row, subject) for row in kept if row["seal"] not in before and row["seal"] not in wanted}
-    new = [row for one, row in wanted.items() if one not in held and _values(row, subject) not in theirs]
-    if len(kept) == len(there):
-        if new:
-            path.parent.mkdir(exist_ok=True)
-            append_jsonl(path, *new)
-    elif kept or new:
-        write_jsonl(path, [*kept, *new])
+    theirs = [place for place, row in enumerate(kept) if row["seal"] not in before and row["seal"] not in wanted]
+    own = {_values(kept[place], subject) for place in theirs}
+    new = [row for one, row in wanted.items() if one not in held and _values(row, subject) not in own]
+    if not new and len(kept) == len(there):
+        return
+    path.parent.mkdir(exist_ok=True)
+    if damaged:
+        lines.add(*new)  # the damaged lines stay, and are named to whoever reads them
+    elif theirs:
+        lines.replace([*kept[: theirs[0]], *new, *kept[theirs[0] :]])
     else:
-        path.unlink()
+        lines.replace(list(wanted.values()))  # in the order of a new import
 
 
 def _values(row: Mapping[str, Any], names: Sequence[str]) -> tuple[Any, ...]:

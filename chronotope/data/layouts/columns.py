@@ -14,8 +14,7 @@ from typing import Any
 
 from chronotope.data.captions import Captions, captions_of
 from chronotope.data.layouts.authors import without_written
-from chronotope.data.layouts.splits import COLUMNS as SPLITS
-from chronotope.data.layouts.splits import Split, split_of_values
+from chronotope.data.layouts.splits import Split, names_split, split_of_values
 from chronotope.data.recaptions import Written, written_from_json
 from chronotope.parsing import parse_json
 
@@ -95,7 +94,7 @@ def read_columns(row: Mapping[str, Any], say: Callable[[str], None]) -> Columns:
     if not captions and len(others) == 1:
         captions, used, others = _captions(row[others[0]], "sentence", say), {others[0]: "sentence"}, []
     spans = [name for name in row if _PART.fullmatch(_plain(name)) and _holds(row[name])]
-    splits = [columns[name] for name in SPLITS if name in columns and _holds(row[columns[name]])]
+    splits = [name for name in row if names_split(name) and _holds(row[name])]
     split, unknown = split_of_values({name: row[name] for name in splits})
     written = _written(row[columns[AUTHORS]]) if AUTHORS in columns else ()
     choice = _choice(file_columns, used, others, spans)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,10 @@ PLAIN = (VIDEOFOLDER, LINES, WEBDATASET, TABLE, PAIRS)  # the layouts of a folde
 _FOLDERS = ("video_directory", "image_directory", "image_dir", "video_dir")
 _TABLES = ("video_jsonl_file", "image_jsonl_file", "metadata_file")
 _LOOKS_LIKE = re.compile(rf"^\s*({'|'.join((*_FOLDERS, *_TABLES))})\s*=", re.MULTILINE)
+_OF_TRAINING = (  # of how clips are shown, which the settings of a training here say
+    "batch_size resolution enable_bucket bucket_no_upscale bucket_reso_steps min_bucket_reso max_bucket_reso "
+    "cache_directory subsets dataset_type resolution_buckets video_resolution_buckets image_resolution_buckets"
+).split()
 _TRAINING = ("training.json", "validation.json")
 
 
@@ -56,7 +60,7 @@ def _entries(settings: dict[str, Any]) -> Iterator[dict[str, Any]]:
     datasets = settings.get("datasets")
     for dataset in datasets if isinstance(datasets, list) else []:
         if not isinstance(dataset, dict):
-            continue
+            raise FileProblem("its datasets are not all tables, [[datasets]]")
         whole = {**shared, **dataset}
         subsets = dataset.get("subsets")
         if any(name in dataset for name in (*_FOLDERS, *_TABLES)) or not isinstance(subsets, list):
@@ -83,9 +87,14 @@ def _read_entry(reading: Reading, folder: Path, entry: dict[str, Any], where: st
             _read_folder(reading, path, entry.get("caption_extension", ".txt"), where)
         else:
             reading.leave_out_unread(f"{where}, {name}", f"{reading.label(path)} is missing")
-    for name in ("class_tokens", "caption_prefix", "caption_suffix"):
-        if entry.get(name):
-            reading.note(where, f"{name} is not read")
+    _say_unread(reading, where, entry, (*named, "caption_extension"))
+
+
+def _say_unread(reading: Reading, where: str, entry: dict[str, Any], read: Collection[str]) -> None:
+    """Say which settings of a dataset are not read, such as its repeats, its regularisation or a share for tests."""
+    unread = [name for name, value in entry.items() if name not in (*read, *_OF_TRAINING) and value not in ("", None)]
+    if unread:
+        reading.note(where, f"{', '.join(unread)} {'is' if len(unread) == 1 else 'are'} not read")
 
 
 def _read_folder(reading: Reading, folder: Path, extension: Any, where: str) -> None:
@@ -128,8 +137,7 @@ def _read_root(reading: Reading, folder: Path, entry: Any, where: str) -> None:
     if not root.is_dir():
         reading.leave_out_unread(where, f"{reading.label(root)} is no folder here; download it first")
         return
-    if isinstance(entry.get("id_token"), str) and entry["id_token"]:
-        reading.note(where, "id_token is not put before the captions")
+    _say_unread(reading, where, entry, ("data_root",))
     for layout in PLAIN:
         if found := layout.find(reading, root):
             reading.note(where, f"{reading.label(root)} is read as {layout.name}")

@@ -21,6 +21,7 @@ __all__ = [
     "Split",
     "held_out_places",
     "listed_splits",
+    "names_split",
     "split_of_file",
     "split_of_folder",
     "split_of_values",
@@ -36,6 +37,7 @@ _OTHERS = frozenset(
         "devel development heldout holdout combination"
     ).split()
 )
+_YES, _NO = ("true", "yes", "y", "1", "1.0"), ("false", "no", "n", "0", "0.0")  # of flags
 _BESIDE = frozenset({"set", "split", "data"})  # words beside those, in names of folders
 _APART = re.compile(r"(held|hold)[\W_]*out", re.IGNORECASE)
 _MEDIA_FOLDERS = ("videos", "video", "clips", "images", "data")  # in which a folder for each split may lie
@@ -49,6 +51,22 @@ class Split:
     why: str
 
 
+def names_split(column: str) -> bool:
+    """Return whether a column of this name tells the split of its rows, in words or as a flag such as is_test."""
+    words = _column_words(column)
+    return "_".join(words) in COLUMNS or _is_flag(words)
+
+
+def _column_words(column: str) -> list[str]:
+    return _words(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", str(column)))  # isTest
+
+
+def _is_flag(words: Sequence[str]) -> bool:
+    """Return whether the words of a column ask for one split: test, is_test, in_training_set."""
+    plain = [word for word in words if word not in ("is", "in", "for", *_BESIDE)]
+    return len(plain) == 1 and plain[0] in _OTHERS | _TRAINING
+
+
 def split_of_values(row: Mapping[str, Any]) -> tuple[Split | None, tuple[tuple[str, str], ...]]:
     """Return the split that the columns of a row name, and else the columns and values that name no known split.
 
@@ -58,6 +76,8 @@ def split_of_values(row: Mapping[str, Any]) -> tuple[Split | None, tuple[tuple[s
     for column, value in row.items():
         text = str(value[0] if isinstance(value, list) and len(value) == 1 else value).strip()
         heldout = _named(_edges(text))
+        if _is_flag(words := _column_words(column)) and text.lower() in _YES + _NO:
+            heldout = bool(_named(words)) == (text.lower() in _YES)
         if heldout is None:
             unknown.append((column, text))
         else:

@@ -20,7 +20,7 @@ from chronotope.data.clips import OUR_TABLES
 from chronotope.data.layouts.columns import FILES, file_of, known_file_column, read_columns
 from chronotope.data.layouts.pairs import PAIRS
 from chronotope.data.layouts.reading import Layout, Reading, is_media
-from chronotope.data.layouts.splits import LISTING, split_of_file
+from chronotope.data.layouts.splits import LISTING, names_split, split_of_file
 from chronotope.errors import FileProblem
 from chronotope.parsing import parse_json
 
@@ -149,7 +149,7 @@ def _line_rows(reading: Reading, text: str, where: str) -> Rows:
             continue
         place = f"{where}, line {number}"
         try:
-            row = parse_json(line)
+            row = parse_json(line, _said_table(reading, place))
         except ValueError as problem:
             reading.leave_out_unread(place, f"not readable as JSON ({problem})")
             continue
@@ -159,8 +159,8 @@ def _line_rows(reading: Reading, text: str, where: str) -> Rows:
             reading.leave_out_unread(place, "no JSON object")
 
 
-def _json_rows(reading: Reading, text: str, where: str) -> Rows:
-    """Yield the objects of a list, of the one list in an object, or of an object whose keys are files."""
+def _said_table(reading: Reading, where: str) -> Callable[[list[tuple[str, Any]]], dict[str, Any]]:
+    """Return what makes a dict of the pairs of an object of JSON, and says which keys stand in it twice."""
 
     def table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         count = Counter(key for key, _ in pairs)
@@ -168,8 +168,22 @@ def _json_rows(reading: Reading, text: str, where: str) -> Rows:
             reading.note(where, f"the keys {twice[:3]} are there more than once in one object, and the last is read")
         return dict(pairs)
 
+    return table
+
+
+def _of_all_rows(reading: Reading, where: str, beside: dict[str, Any]) -> dict[str, Any]:
+    """Return the split that an object names beside its list of rows; say which other lists are not read."""
+    lists = [name for name, value in beside.items() if isinstance(value, list | dict) and value]
+    if lists:
+        reading.note(where, f"{', '.join(map(repr, lists[:6]))} beside its list of clips, which is not read")
+    return {name: value for name, value in beside.items() if names_split(name) and name not in lists}
+
+
+def _json_rows(reading: Reading, text: str, where: str) -> Rows:
+    """Yield the objects of a list, of the one list in an object, or of an object whose keys are files."""
+
     try:
-        data = parse_json(text, table)
+        data = parse_json(text, _said_table(reading, where))
     except ValueError as problem:
         if "Extra data" in str(problem):  # JSON lines, whatever the name says
             yield from _line_rows(reading, text, where)
@@ -182,7 +196,9 @@ def _json_rows(reading: Reading, text: str, where: str) -> Rows:
         if any(map(known_file_column, data)):
             data = [data]
         elif len(objects) == 1:
+            shared = _of_all_rows(reading, where, {name: data[name] for name in data if name != objects[0][0]})
             where, data = f"{where}, {objects[0][0]!r}", objects[0][1]
+            data = [{**shared, **row} if isinstance(row, dict) else row for row in data]
         else:
             data = [_named(name, value) for name, value in data.items()]
     if not isinstance(data, list):

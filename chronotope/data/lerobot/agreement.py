@@ -16,7 +16,7 @@ from chronotope.data.lerobot.layout import INFO, TASKS
 from chronotope.errors import FileProblem
 from chronotope.manifest import LeftOut
 
-__all__ = ["check_dataset", "check_episode", "rows_of"]
+__all__ = ["check_dataset", "check_episode", "rows_by_episode", "rows_of"]
 
 Rows = Mapping[str, np.ndarray]  # columns of the rows of data, in the order of their index
 _COPY = "get a complete copy, or mend the tables"
@@ -57,9 +57,17 @@ def check_dataset(
 
 
 def check_episode(
-    episode: Mapping[str, Any], camera: str, fps: float, rows: Rows, tasks: Mapping[int, str] | None
+    episode: Mapping[str, Any],
+    camera: str,
+    fps: float,
+    rows: Rows,
+    tasks: Mapping[int, str] | None,
+    named: Mapping[int, int],
 ) -> None:
-    """Raise FileProblem where the length, rows, times or tasks of an episode contradict each other."""
+    """Raise FileProblem where the length, rows, times or tasks of an episode contradict each other.
+
+    `named` says how many rows of data name each episode, see `rows_by_episode`.
+    """
     index, length = int(episode["episode_index"]), int(episode["length"])
     (first, end), (start, stop) = _rows_span(episode), _seconds(camera, episode)
     if length < 1 or end - first != length:
@@ -80,12 +88,18 @@ def check_episode(
         _compare("frame_index", own["frame_index"], counted, first)
     if "episode_index" in own:
         _compare("episode_index", own["episode_index"], np.full(length, index), first)
-        if (named := int((rows["episode_index"] == index).sum())) != length:
+        if (count := named.get(index, 0)) != length:
             raise FileProblem(
-                f"{named} rows of data name it as their episode_index, and its length is {length}; {_COPY}"
+                f"{count} rows of data name it as their episode_index, and its length is {length}; {_COPY}"
             )
     if tasks is not None and "task_index" in own:
         _check_tasks(episode, own["task_index"], tasks)
+
+
+def rows_by_episode(rows: Rows) -> dict[int, int]:
+    """Return how many rows of data name each episode; {} where the tables do not say."""
+    found, counts = np.unique(rows.get("episode_index", np.zeros(0, int)), return_counts=True)
+    return dict(zip(found.tolist(), counts.tolist(), strict=True))
 
 
 def rows_of(rows: Rows, first: int, length: int) -> dict[str, np.ndarray]:

@@ -26,7 +26,7 @@ from chronotope.config import to_dict
 from chronotope.data.clips import SUFFIXES
 from chronotope.data.exports.dataset import main_caption
 from chronotope.data.layouts.authors import Line, lines_of, without_written, write_lines
-from chronotope.data.lerobot.agreement import check_dataset, check_episode, rows_of
+from chronotope.data.lerobot.agreement import check_dataset, check_episode, rows_by_episode, rows_of
 from chronotope.data.lerobot.layout import (
     ABOUT,
     ACTION,
@@ -82,6 +82,7 @@ class _Source:
     camera: str
     episodes: Sequence[Mapping[str, Any]]
     rows: Mapping[str, np.ndarray]  # columns of all rows, in the order of their index
+    named: Mapping[int, int]  # how many rows name each episode
     tasks: Mapping[int, str] | None  # by task_index
     schema: ActionSchema
     heldout: frozenset[int]  # episodes
@@ -125,20 +126,18 @@ def import_lerobot(folder: Path, out: Path, progress: Progress | None = None) ->
         before = dict(rows)
         if source.heldout and not (out / "imported.jsonl").is_file():
             write_jsonl(out / "imported.jsonl", ())  # by which `heldout/` is known from the first clip on
-        gone = _remove(out, rows, {int(episode["episode_index"]) for episode in source.episodes})
+        contents, problems = _contents(source)
+        left_out += problems
+        gone = _remove(out, rows, rows.keys() - {int(episode["episode_index"]) for episode in source.episodes})
+        _remove(out, rows, _outdated(source, rows, contents))
         for number, episode in enumerate(source.episodes, start=1):
             index = int(episode["episode_index"])
             try:
-                wanted = _content(source, episode)
-                if index in rows and rows[index].get("content") != wanted:
-                    _remove(out, rows, rows.keys() - {index})
-                if index not in rows:
-                    rows[index] = _write(out, source, episode, wanted)
+                if index in contents and index not in rows:
+                    rows[index] = _write(out, source, episode, contents[index])
                     append_jsonl(out / "manifest.jsonl", rows[index])
             except ChronotopeError as problem:
                 left_out.append(LeftOut(f"episode {index}", str(problem)))
-                if index in rows and _is_held_out(rows[index]) != (index in source.heldout):
-                    _remove(out, rows, rows.keys() - {index})  # the clip of before is of the wrong split now
             if progress:
                 progress(number, len(source.episodes))
         write_lines(out, _lines(rows.values()), [line.seal for line in _lines(before.values())])
@@ -146,6 +145,25 @@ def import_lerobot(folder: Path, out: Path, progress: Progress | None = None) ->
     new = len(rows.keys() - before.keys())
     heldout = sum(map(_is_held_out, rows.values()))
     return Imported(len(rows), heldout, new, changed, gone, (*source.notes, *_notes(source)), tuple(left_out))
+
+
+def _contents(source: _Source) -> tuple[dict[int, str], list[LeftOut]]:
+    """Return the hash of what the clip of each episode is made of, and the episodes that cannot be imported."""
+    contents, problems = {}, []
+    for episode in source.episodes:
+        index = int(episode["episode_index"])
+        try:
+            contents[index] = _content(source, episode)
+        except ChronotopeError as problem:
+            problems.append(LeftOut(f"episode {index}", str(problem)))
+    return contents, problems
+
+
+def _outdated(source: _Source, rows: Mapping[int, Mapping[str, Any]], contents: Mapping[int, str]) -> set[int]:
+    """Return the clips of which something was changed, and those whose episode is of another split and unreadable."""
+    changed = {index for index, wanted in contents.items() if index in rows and rows[index].get("content") != wanted}
+    unread = rows.keys() - contents.keys()
+    return changed | {index for index in unread if _is_held_out(rows[index]) != (index in source.heldout)}
 
 
 def _is_held_out(row: Mapping[str, Any]) -> bool:
@@ -172,9 +190,9 @@ def _rights(folder: Path) -> dict[str, str]:
     return rights
 
 
-def _remove(out: Path, rows: dict[int, dict[str, Any]], kept: Collection[int]) -> int:
-    """Remove the clips of all episodes but some, first from the manifest, then their files; return how many."""
-    removed = [rows.pop(index) for index in rows.keys() - kept]
+def _remove(out: Path, rows: dict[int, dict[str, Any]], indices: Collection[int]) -> int:
+    """Remove the clips of some episodes, first from the manifest, then their files; return how many."""
+    removed = [rows.pop(index) for index in sorted(indices)]
     if removed:
         write_jsonl(out / "manifest.jsonl", [rows[index] for index in sorted(rows)])
     for name in (name for row in removed for name in row["files"]):
@@ -188,7 +206,7 @@ def _content(source: _Source, episode: Mapping[str, Any]) -> str:
     Raises FileProblem where a part of it is missing or does not fit the rest.
     """
     index, length, first, start = _span(source.camera, episode)
-    check_episode(episode, source.camera, source.fps, source.rows, source.tasks)
+    check_episode(episode, source.camera, source.fps, source.rows, source.tasks, source.named)
     film, actions = _film(source.folder, source.camera, episode), _actions(source, first, length)
     facts = [source.sha256(film), length, start, source.fps, index in source.heldout, *_captions(episode)]
     arrays = actions.values, np.where(actions.known, 1, 0), actions.rewards
@@ -228,7 +246,8 @@ def _read(folder: Path) -> _Source:
         )
     heldout, notes = held_out_episodes(info, [int(row["episode_index"]) for row in episodes])
     schema = schema_of(info, columns[ACTION])
-    return _Source(folder, info, cameras[0], episodes, columns, tasks, schema, heldout, notes, tuple(missing))
+    named = rows_by_episode(columns)
+    return _Source(folder, info, cameras[0], episodes, columns, named, tasks, schema, heldout, notes, tuple(missing))
 
 
 def _tasks(tables: Any, folder: Path) -> dict[int, str] | None:

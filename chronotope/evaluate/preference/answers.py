@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from chronotope.errors import FileProblem
 from chronotope.evaluate.documents import read_document
 from chronotope.evaluate.preference.study import Item, Study
 from chronotope.metrics.statistics import Rate, clustered, cohen_kappa, sign_flip
+from chronotope.prompt import cleaned, person
 
 __all__ = ["Agreement", "Preference", "Rater", "binomial_tail", "read_answers", "summarise"]
 
@@ -83,17 +83,18 @@ def read_answers(study: Study, paths: Sequence[Path]) -> list[Rater]:
     """Read the files of answers to a study.
 
     Raises FileProblem for a file of another study, an item that is not of it or answered twice, and for two files of
-    one rater.
+    one rater, however the name is spelt.
     """
     raters: dict[str, Rater] = {}
     for path in paths:
         found = read_document(path, "study_answers")
         if found["study"] != study.study:
             raise FileProblem(f"{path} answers the study {found['study'][:16]}, and this one is {study.study[:16]}")
-        name = " ".join(unicodedata.normalize("NFKC", found["rater"]).split())
-        if other := raters.get(name.casefold()):
-            raise FileProblem(f"{path} is the second file of answers by '{other.name}'; give one for each rater")
-        raters[name.casefold()] = _rater(name, study, found["answers"], path)
+        name = cleaned(found["rater"])
+        if known := raters.get(person(name)):
+            spelt = f", spelt '{known.name}' before" if known.name != name else ""
+            raise FileProblem(f"{path} is the second file of answers by '{name}'{spelt}; give one for each rater")
+        raters[person(name)] = _rater(name, study, found["answers"], path)
     return list(raters.values())
 
 

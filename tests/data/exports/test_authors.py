@@ -103,11 +103,12 @@ def test_authors_that_are_no_longer_in_the_source_go(captioned: Path, tmp_path: 
     for name in ("recaptions.jsonl", "reviews.jsonl", "heldout/recaptions.jsonl"):
         assert (tmp_path / "back" / name).is_file()
         (captioned / name).unlink()
+        (captioned / name).with_suffix(".head.json").unlink()
     shutil.rmtree(tmp_path / "out")
     export_shards(read_dataset(captioned), tmp_path / "out", 10**6)
     import_dataset(tmp_path / "out", tmp_path / "back")
     assert facts(read_dataset(tmp_path / "back")) == facts(read_dataset(captioned))
-    assert not [*(tmp_path / "back").rglob("re*s.jsonl")]
+    assert not [*(tmp_path / "back").rglob("re*s.jsonl"), *(tmp_path / "back").rglob("*.head.json")]
 
 
 def test_an_export_of_other_authors_is_another_one(captioned: Path) -> None:
@@ -193,3 +194,19 @@ def test_a_folder_of_clips_and_their_list_is_imported_with_authors(captioned: Pa
     before, after = read_dataset(folder), read_dataset(tmp_path / "back")
     captioned_items = [one for one in facts(before) if any(one.captions.values())]
     assert facts(after) == captioned_items and after.captioners == before.captioners
+
+
+def test_a_verdict_of_the_new_dataset_stays_the_last_one(captioned: Path, tmp_path: Path) -> None:
+    """Another reviewer's later verdict at the source does not undo the one that was given in the new dataset."""
+    folder, out = tmp_path / "plain", tmp_path / "back"
+    shutil.copytree(captioned / "train", folder)
+    written = Recaptions(folder)
+    item = read_dataset(folder).items[0]
+    written.add(item.file, item.sha256, "sentence", OURS, "a disc, in one sentence")
+    import_dataset(folder, out)
+    row = next(row for row in Recaptions(out).rows.values() if row["text"] == "a disc, in one sentence")
+    Reviews(out).add(row, "reject", "Ben")
+    Reviews(folder).add(written.rows[item.file, "sentence"], "keep", "Jane")
+    import_dataset(folder, out)
+    verdicts = Reviews(out).of(row["file"], row["sha256"], "sentence", row["text"])
+    assert [(one["reviewer"], one["verdict"]) for one in verdicts] == [("Jane", "keep"), ("Ben", "reject")]

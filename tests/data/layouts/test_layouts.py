@@ -361,7 +361,7 @@ def test_finetrainers(tmp_path: Path, place: Place) -> None:
     assert captions(reading) == {"one/1.mp4": sentences("one"), "two/2.mp4": sentences("two")}
     assert "download it first" in left_out(reading)["training.json, dataset 3"]
     assert "leads out" in left_out(reading)["training.json, dataset 4"]
-    assert "id_token is not put before the captions" in reading.notes
+    assert "id_token is not read" in reading.notes
     assert "one is read as lines" in reading.notes
 
 

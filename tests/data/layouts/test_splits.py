@@ -19,6 +19,7 @@ from chronotope.data.exports.about import Statement
 from chronotope.data.exports.croissant import write_croissant
 from chronotope.data.exports.dataset import read_dataset
 from chronotope.data.exports.shards import export_shards
+from chronotope.data.layouts.columns import read_columns
 from chronotope.data.layouts.detect import read_layout
 from chronotope.data.layouts.splits import split_of_file, split_of_folder, split_of_values
 from chronotope.data.layouts.write import Imported, import_dataset
@@ -86,6 +87,41 @@ def test_a_column_of_splits(tmp_path: Path, place: Place, column: str) -> None:
     assert [clip.file for clip in scanned.clips] == ["a.mp4"]
     assert scanned.left_out == {HELD_OUT: ("heldout/b.mp4",)}
     assert [clip.file for clip in scan_folder(tmp_path / "out" / "heldout").clips] == ["b.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ({"split": "train", "Split": "test"}, True),
+        ({"is_test": True}, True),
+        ({"is_test": "False"}, False),
+        ({"isTest": 1, "split": "train"}, True),
+        ({"is_train": 0}, True),
+        ({"in training set": "yes"}, False),
+        ({"heldout": "TRUE"}, True),
+        ({"val": "maybe"}, None),
+        ({"test_score": 1, "contest": True}, None),
+    ],
+)
+def test_flags_and_columns_of_other_case_name_a_split(row: dict[str, object], expected: bool | None) -> None:
+    found = read_columns({"file_name": "a.mp4", "text": "one", **row}, lambda _: None)
+    assert (found.split.heldout if found.split else None) is expected
+    assert bool(found.unknown) == ("val" in row)
+
+
+def test_what_stands_beside_a_list_of_clips_holds_or_is_said(tmp_path: Path, place: Place) -> None:
+    clips = [{"file_name": "a.mp4", "text": "one"}, {"file_name": "b.mp4", "text": "two", "split": "train"}]
+    text = json.dumps({"split": "test", "clips": clips, "rejected": ["b.mp4"], "version": 2})
+    folder = place(tmp_path / "in", "a.mp4", "b.mp4", files={"list.json": text})
+    assert held_out(folder) == {"a.mp4": True, "b.mp4": False}
+    notes = import_dataset(folder, tmp_path / "out").notes
+    assert any("'rejected' beside its list of clips, which is not read" in note for note in notes)
+
+
+def test_a_key_that_is_twice_in_a_line_is_said(tmp_path: Path, place: Place) -> None:
+    text = '{"file_name": "a.mp4", "text": "one", "split": "test", "split": "train"}'
+    imported = import_dataset(place(tmp_path / "in", "a.mp4", files={"metadata.jsonl": text}), tmp_path / "out")
+    assert any("line 1: the keys ['split'] are there more than once" in note for note in imported.notes)
 
 
 def test_no_training_takes_what_is_held_out(tmp_path: Path, place: Place) -> None:
