@@ -22,7 +22,6 @@ from chronotope.cli.datasets.sources import raw_files
 from chronotope.curate.decide import Filters, keys_of
 from chronotope.curate.removal import remove_source
 from chronotope.curate.rights import own_footage, read_policy
-from chronotope.curate.run import Curated, curate
 from chronotope.data.captions import read_captions
 from chronotope.data.clips import scan_folder
 from chronotope.data.rendered import changes_since_curation, find_splits, find_worlds
@@ -30,7 +29,7 @@ from chronotope.errors import FileProblem, UsageError
 from chronotope.jsonl import write_jsonl
 from chronotope.manifest import merkle_root, read_curation, read_manifest, seal
 from chronotope.media import video
-from tests.curate.films import film, scene
+from tests.curate.films import captions, film, run, scene, small
 
 
 @pytest.fixture(scope="module")
@@ -51,11 +50,6 @@ def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "wreck.mp4").write_bytes((folder / "film0.mp4").read_bytes()[:600])
     (folder / "notes.docx").write_bytes(b"?")
     return folder
-
-
-def run(folder: Path, out: Path, filters: Filters | None = None, **options: Any) -> Curated:
-    policy = options.pop("policy", own_footage("My Lab"))
-    return curate(raw_files([folder], out), out, filters or Filters(), policy, read_captions, "test", **options)
 
 
 def test_every_file_is_accounted_for(footage: Path, tmp_path: Path) -> None:
@@ -233,21 +227,6 @@ def test_a_changed_manifest_is_noticed(footage: Path, tmp_path: Path) -> None:
         read_curation(out)
 
 
-def small(folder: Path, count: int, start: int = 0) -> Path:
-    """Write clips of 20 frames, each with its number as caption."""
-    folder.mkdir(exist_ok=True)
-    for number in range(start, start + count):
-        frames = np.stack(scene(np.random.default_rng(100 + number), 20))
-        video.write(folder / f"c{number:02d}.mp4", frames, 12)
-        (folder / f"c{number:02d}.txt").write_text(f"words {number}")
-    return folder
-
-
-def captions(out: Path) -> dict[str, str]:
-    found = {path.stem: read_captions(path) for path in sorted(out.rglob("*.mp4"))}
-    return {name: texts["sentence"][0] for name, texts in found.items() if texts}
-
-
 def test_captions_follow_their_source_until_somebody_edits_them(tmp_path: Path) -> None:
     folder, out = small(tmp_path / "f", 4), tmp_path / "out"
     notes: list[str] = []
@@ -331,47 +310,6 @@ def test_an_interrupted_curation_is_no_dataset(tmp_path: Path) -> None:
         scan_folder(tmp_path)  # a folder around it
 
 
-def test_a_removed_clip_does_not_come_back_under_another_name(tmp_path: Path) -> None:
-    folder, out = small(tmp_path / "f", 4), tmp_path / "out"
-    run(folder, out)
-    name = next(path.name for path in sorted((out / "train").glob("*.mp4")))
-    remove_source(out, name)
-    (folder / name).rename(folder / "other.mp4")
-    assert run(folder, out).reasons == {"removed": 1}
-    assert not list(out.rglob("other.mp4"))
-
-
-@pytest.mark.parametrize("seconds", [0.4, 1.0, 60.0])
-def test_what_was_taken_out_does_not_come_back_where_films_are_cut_otherwise(
-    footage: Path, tmp_path: Path, seconds: float
-) -> None:
-    folder, out = tmp_path / "f", tmp_path / "out"
-    folder.mkdir()
-    shutil.copy(footage / "film0.mp4", folder / "film0.mp4")
-    run(folder, out, Filters(heldout=0, max_seconds=0.7, min_seconds=0.1))
-    rows = [row for row in read_curation(out)[1] if row["state"] == "kept"]
-    remove_source(out, rows[1]["clip"])
-    first, last = rows[1]["start"], rows[1]["start"] + rows[1]["seconds"]
-    run(folder, out, Filters(heldout=0, max_seconds=seconds, min_seconds=0.1))
-    kept = [row for row in read_curation(out)[1] if row["state"] == "kept"]
-    assert kept and all(row["start"] + row["seconds"] < first + 0.1 or row["start"] > last - 0.1 for row in kept)
-
-
-def test_what_was_taken_out_does_not_come_back_where_its_line_is_gone(tmp_path: Path) -> None:
-    folder, out = small(tmp_path / "f", 5), tmp_path / "out"
-    run(folder, out)
-    for path in sorted((out / "train").glob("*.mp4"))[:2]:
-        remove_source(out, path.name)
-    listing = out / "removed.jsonl"
-    lines = listing.read_text().splitlines(keepends=True)
-    for less in (lines[:1], lines[1:], [], None):
-        listing.unlink() if less is None else listing.write_text("".join(less))
-        with pytest.raises(FileProblem, match=r"removed\.jsonl.*from a copy"):
-            run(folder, out)
-        listing.write_text("".join(lines))
-    assert run(folder, out).reasons == {"removed": 2}
-
-
 def test_a_story_is_cut_with_its_film(tmp_path: Path) -> None:
     """The beats of each shot, with times of the shot."""
     folder, out = tmp_path / "f", tmp_path / "out"
@@ -387,21 +325,6 @@ def test_a_story_is_cut_with_its_film(tmp_path: Path) -> None:
         {"story": [f"0: one\n{first / 2:g}: two"], "tags": ["film"]},
         {"story": ["0: three"], "tags": ["film"]},
     ]
-
-
-def test_a_note_on_captions_of_copies_names_no_removed_clip(tmp_path: Path) -> None:
-    folder, out, notes = small(tmp_path / "f", 3), tmp_path / "out", list[str]()
-    shutil.copy(folder / "c01.mp4", folder / "copy.mp4")
-    for name in ("c01", "copy"):
-        (folder / f"{name}.txt").write_text(f"words of {name}")
-    run(folder, out, note=notes.append)
-    files = {row["file"] for row in read_curation(out)[1] if row["state"] == "kept"}
-    (kept,) = files & {"c01.mp4", "copy.mp4"}
-    assert any("near-copies that are left out have other captions" in note for note in notes)
-    remove_source(out, kept)
-    notes.clear()
-    run(folder, out, note=notes.append)
-    assert not [note for note in notes if "near-copies" in note]
 
 
 def test_held_frames_are_motion_and_no_cuts(tmp_path: Path) -> None:
