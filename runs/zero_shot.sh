@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Draw a digital world from words alone: one model is trained on captioned clips of Crafter and of the stage, without any action,
 # and asked for deeds at places that no training clip shows together. Beside it the same training with the actions of the clips.
-# About an hour and a half on one CPU core. Needs the simulator: pip install 'chronotope[crafter]'.
+# About two hours on one CPU core. Needs the simulator: pip install 'chronotope[crafter]'.
 #
 #     bash runs/zero_shot.sh [FOLDER]     writes everything to FOLDER (default: out/zero-shot); run it again to continue
 #
@@ -12,7 +12,7 @@ PATH="$PWD/.venv/bin:$PATH"
 out=${1:-out/zero-shot}
 clips=${CLIPS:-700}
 ae_steps=${AE_STEPS:-700}
-steps=${STEPS:-2500}
+steps=${STEPS:-5000}
 wide=$((clips / 5 + 1))
 frozen=$((ae_steps * 7 / 10))
 mkdir -p "$out"
@@ -36,6 +36,7 @@ chronotope train dit --preset world --data "${data[@]}" --autoencoder "$out/word
     --set actions.dropout=0.5 "${settings[@]}"
 
 # 4. Sixty prompts, half of them new combinations, judged by the checks of Crafter; what the autoencoder loses is measured first.
-chronotope evaluate "$out/words" --suite crafter --layer autoencoder --out "$out/evaluated/autoencoder"
-chronotope evaluate "$out/words" --suite crafter --steps 8 --out "$out/evaluated/words"
-chronotope evaluate "$out/actions" --suite crafter --steps 8 --out "$out/evaluated/actions"
+#    The guidance was chosen on twelve other prompts.
+chronotope evaluate "$out/words" --suite crafter --first 20 --layer autoencoder --out "$out/evaluated/autoencoder"
+chronotope evaluate "$out/words" --suite crafter --steps 8 --guidance 2.5 --out "$out/evaluated/words"
+chronotope evaluate "$out/actions" --suite crafter --steps 8 --guidance 2.5 --out "$out/evaluated/actions"

@@ -190,7 +190,7 @@ def test_the_program_answers() -> None:
         (["train", "autoencoder", "--preset", "tiny", "--set", "train.steps=many", "--dry-run"], "expected int"),
         (["train", "autoencoder", "--preset", "tiny", "--set", "train.steps", "--dry-run"], "write path=value"),
         (["train", "dit", "--preset", "tiny", "--out", "x"], "--data"),
-        (["train", "dit", "--preset", "tiny", "--data", "x"], "--out"),
+        (["train", "dit", "--preset", "tiny", "--data", "."], "--out"),
         (["world", "stage", "--out", "x"], "--count"),
         (["world", "stage", "--count", "1", "--out", "x", "--scope", "smal"], "Did you mean 'small'?"),
         (["world", "stage", "--count", "1", "--out", "x", "--split", "trian"], "Did you mean 'train'?"),
