@@ -142,7 +142,7 @@ def test_rendered_clips_beside_a_users_are_compared_where_they_are_named(trained
 def test_what_cannot_be_compared_is_refused(trained: Path, tmp_path: Path) -> None:
     words = ["generate", PROMPT, "-o", "a.mp4", "--model", trained]
     assert "exclude each other" in refused(*words, "--compare", "x", "--no-compare", status=2)
-    assert "is not a folder of clips" in refused(*words, "--compare", "nothing", status=1)
+    assert "there is no such folder" in refused(*words, "--compare", "nothing", status=1)
     other = save_run(tmp_path / "other", seed=1)
     words[-1] = other
     said = refused(*words, "--compare", trained / "latents" / "clips", status=2)

@@ -392,7 +392,7 @@ def last_line(result: Any, status: int) -> str:
 
 
 def test_train_refuses(clips: Path) -> None:
-    assert "missing is not a folder" in last_line(train("autoencoder", Path("missing"), "run"), 1)
+    assert "missing is no folder" in last_line(train("autoencoder", Path("missing"), "run"), 1)
     Path("file").touch()
     assert "file" in last_line(train("autoencoder", clips, "file"), 1)
     assert "no clip is as large" in last_line(

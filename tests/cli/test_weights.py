@@ -61,4 +61,4 @@ def test_a_training_with_weights_says_and_keeps_them(tmp_path: Path) -> None:
     assert "of weight 0.25, now" in again.stderr
     finished = run(*words, "a", "b", *longer)
     assert "was trained on" in finished.stderr and "of weight 0.5" in finished.stderr
-    assert "names b more than once" in refused(*words, "b", "b=0.5", "--out", "x", *settings, status=2)
+    assert "names b more than once" in refused(*words, "b", "b=0.5", *settings, status=2)

@@ -107,8 +107,8 @@ def test_a_record_is_played_with_its_own_settings_and_by_its_model_alone(world: 
     for first, said in (
         (named, "the record has model .*another.*play the record with the model that made it"),
         (record[0] | {"fps": 9}, "the record has fps 9"),
-        (record[0] | {"num_steps": 0}, "num_steps of the record"),
-        (record[0] | {"num_steps": "4"}, "num_steps of the record"),
+        (record[0] | {"num_steps": 0}, "num_steps must be between 1 and 1000, got 0"),
+        (record[0] | {"num_steps": "4"}, "num_steps"),
         (record[0] | {"guidance_scale": None}, "guidance_scale of the record"),
         (record[0] | {"history": 1}, "history is a noise level"),
     ):
