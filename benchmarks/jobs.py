@@ -89,8 +89,8 @@ def _without_times(value: Any) -> Any:
     if isinstance(value, list):
         return [_without_times(item) for item in value]
     if isinstance(value, dict):
-        # seals and checksums cover the times
-        names = [name for name in value if name not in (*TIMED, "checksum", "seal", "files")]
+        # seals and checksums cover the times, and a checkpoint keeps the seal of its log
+        names = [name for name in value if name not in (*TIMED, "checksum", "seal", "files", "log")]
         return {name: _without_times(value[name]) for name in names}
     return value
 
