@@ -407,6 +407,8 @@ def reconstruct(
         raise UsageError(f"{output} holds one frame and {source} has {num_frames}; write a video (.mp4)")
     for remark in info.remarks:
         say(f"note: {source}: {remark}")
+    if seconds is not None and num_frames < round(seconds * info.fps):
+        say(f"note: {source} is shorter than --seconds {seconds:g}: all of its {num_frames} frames are taken")
     if info.square_size != (info.width, info.height):
         say(f"note: the pixels of {source} are not square; those of {output} are, so it looks wider or narrower")
     if info.variable_frame_rate:

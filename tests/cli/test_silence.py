@@ -57,6 +57,13 @@ def test_reconstruct_says_that_a_video_is_damaged(model: Path) -> None:
     assert result.exit_code == 0 and "note: a.mkv: its h264 video seems damaged" in result.stderr
 
 
+def test_reconstruct_says_that_a_video_is_shorter_than_asked_for(model: Path) -> None:
+    video.write("a.mkv", noise(), 8.0)
+    words = ("reconstruct", "a.mkv", "--model", model, "-o", "pair.mkv", "--seconds")
+    assert "a.mkv is shorter than --seconds 5: all of its 24 frames are taken" in run(*words, "5").stderr
+    assert "shorter" not in run(*words, "3").stderr and video.probe("pair.mkv").num_frames == 24
+
+
 def test_videos_of_others_are_watched_for_damage_and_for_changes() -> None:
     os.mkdir("theirs")
     moving = [case for case in CASES if case.spec.num_frames > 4][:1]
