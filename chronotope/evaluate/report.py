@@ -372,7 +372,7 @@ def paired(first: dict[str, Any], second: dict[str, Any]) -> tuple[dict[str, Any
         raise FileProblem(f"the two reports are of other cases ({', '.join(alone)}); compare reports of one suite")
     for name, row in ours.items():
         for field in ("seed", "prompt", "world", "index", "run", "strata"):
-            if row[field] != theirs[name][field]:
+            if row.get(field) != theirs[name].get(field):
                 raise FileProblem(
                     f"the two reports are of other cases: {name} has another {field}; compare reports of one suite"
                 )
