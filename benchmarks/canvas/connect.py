@@ -28,7 +28,7 @@ def measure(options: Options) -> dict[str, Any]:
     found = cases(options, lambda spec: spec.num_frames >= CONTEXT)
     for number, (case, other) in enumerate(zip(found, found[1:] + found[:1], strict=True)):
         first, second = case.frames, other.frames
-        prompt = [(0.0, case.prompt), (NEW / case.spec.fps, other.prompt)]
+        prompt = [(0.0, case.prompt), ((NEW - 1) / case.spec.fps, other.prompt)]
         made = generator.generate(
             prompt, video=first, into=second, task="connect", num_frames=NEW, seed=case.index, **case.size
         )
