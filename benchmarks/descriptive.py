@@ -21,7 +21,7 @@ from chronotope.caption.describe import TRIES, describe
 from chronotope.caption.expand import expand
 from chronotope.cli.language.expanders import TrainedExpander, load_expander
 from chronotope.generate.pipeline import Generator, find_model
-from chronotope.generate.stored.folders import weights_in_words
+from chronotope.generate.stored.folders import weights_of
 from chronotope.generate.stored.knowledge import vocabulary_of_model
 from chronotope.metrics.statistics import Rate, mcnemar
 from chronotope.storage import write_json
@@ -108,7 +108,7 @@ def main() -> None:
     known = vocabulary.known
     table: dict[str, Any] = {
         "model": options.model,
-        "weights": weights_in_words(folder),
+        "weights": weights_of(folder),
         "tries": TRIES,
         "captions": written(expander, known, options.count),
     }

@@ -19,7 +19,7 @@ from chronotope.caption.expand import Expansion, expand
 from chronotope.data.record import read_record
 from chronotope.evaluate.suite import make_suite
 from chronotope.generate.pipeline import Generator, find_model
-from chronotope.generate.stored.folders import weights_in_words
+from chronotope.generate.stored.folders import weights_of
 from chronotope.jsonl import append_jsonl, read_jsonl
 from chronotope.metrics.statistics import Rate, mcnemar
 from chronotope.storage import read_json, write_json
@@ -55,7 +55,7 @@ def main() -> None:
                 append_jsonl(options.rows, row)
                 rows.append(row)
     table = summary(rows)
-    weights = weights_in_words(find_model(options.model))
+    weights = weights_of(find_model(options.model))
     about = {"model": options.model, "weights": weights, "scenes": options.first}
     write_json(HERE / "expansion.json", {**about, "forms": table})
     for form, found in table.items():

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from chronotope.bench.measure import hardware, peak_megabytes
-from chronotope.generate.stored.folders import find_model, weights_in_words
+from chronotope.generate.stored.folders import find_model, weights_of
 from chronotope.storage import write_atomically, write_json
 
 __all__ = ["Options", "Page", "Row", "hardware", "in_own_process", "peak_megabytes", "run", "say", "table"]
@@ -130,7 +130,7 @@ def run(page: Page, arguments: list[str] | None = None) -> None:
         began = time.perf_counter()
         found = module.measure(options)
         if found["settings"].get("model") == options.model:
-            found["settings"]["weights"] = weights_in_words(find_model(options.model))
+            found["settings"]["weights"] = weights_of(find_model(options.model))
         section = {
             **found,
             "hardware": hardware(),

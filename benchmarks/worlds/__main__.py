@@ -36,7 +36,7 @@ from benchmarks.worlds.diamond import Diamond
 from benchmarks.worlds.places import dead_reckoning, find_walks, permanence
 from benchmarks.worlds.rows import Row, table
 from benchmarks.worlds.steps import counterfactuals, drift, from_true_pasts, in_sessions, latency
-from chronotope.generate.stored.folders import find_model, weights_in_words
+from chronotope.generate.stored.folders import find_model, weights_of
 from chronotope.geometry import Frames
 from chronotope.simulate.model import StepSettings, WorldModel
 from chronotope.storage import read_json, write_json
@@ -130,7 +130,7 @@ def main() -> None:
     clips = read_clips(asked.clips, world.schema, asked.count, asked.frames)
     settings = {
         "model": asked.run,
-        "weights": weights_in_words(find_model(asked.run)),
+        "weights": weights_of(find_model(asked.run)),
         "clips": len(clips),
         "frames": asked.frames,
         "threads": torch.get_num_threads(),

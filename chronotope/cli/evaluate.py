@@ -30,7 +30,7 @@ from chronotope.evaluate.trial import BARS, FEWEST, Trial, try_checks
 from chronotope.flow.solvers import SolverName
 from chronotope.generate.pipeline import Generator, find_model, load_autoencoder
 from chronotope.generate.stored.adapters import find_adapter
-from chronotope.generate.stored.folders import weights_in_words
+from chronotope.generate.stored.folders import weights_of
 from chronotope.geometry import Geometry
 from chronotope.media import video
 from chronotope.metrics.statistics import Rate
@@ -239,7 +239,7 @@ def _sampled(request: EvaluateRequest, cases: list[Case], about: dict[str, Any],
     say_unsealed(folder, *(find_adapter(adapter.folder) for adapter in generator.adapters))
     asked = f"the first {len(cases)} videos of {request.suite}" if request.first else request.suite
     applied = [f"{adapter.folder}={adapter.weight:g} {adapter.hash}" for adapter in generator.adapters]
-    about |= {"model": model, "weights": weights_in_words(folder), "suite": asked}
+    about |= {"model": model, "weights": weights_of(folder), "suite": asked}
     about |= {"adapters": ", ".join(applied)} if applied else {}
     about |= {
         "layer": request.layer,

@@ -11,17 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from chronotope.cli.left_out import refuse_beside
-from chronotope.cli.terminal import (
-    FILE,
-    MODEL,
-    Command,
-    Number,
-    echo,
-    option,
-    progress,
-    refuse_replacing,
-    say,
-)
+from chronotope.cli.terminal import FILE, MODEL, Command, Number, echo, option, progress, refuse_replacing, say
 from chronotope.errors import FileProblem, UsageError
 from chronotope.sealed import unsealed
 from chronotope.storage import locked_output

@@ -412,8 +412,7 @@ class Service:
 
     def check_output(self, job: Job) -> Path:
         """Return the path of the output of a finished job; raise `FieldError` where it is not the one that was made."""
-        path, known = self.output_path(job), (job.result or {}).get("sha256")
-        return unchanged_output(path, known, job.id) if known else path  # earlier versions stored no hash
+        return unchanged_output(self.output_path(job), (job.result or {}).get("sha256"), job.id)
 
     def preview_path(self, job: Job) -> Path:
         """Return where a picture of a job in progress lies, if there is one."""

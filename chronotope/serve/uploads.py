@@ -66,14 +66,14 @@ def unchanged(path: Path, file: StoredFile) -> Path:
     return path
 
 
-def unchanged_output(path: Path, sha256: str, name: str) -> Path:
+def unchanged_output(path: Path, sha256: str | None, name: str) -> Path:
     """Return the path of a finished video or picture; raise `FieldError` where its content is not what was made."""
     try:
         state = path.stat()
         found = _hash_of(path, state.st_mtime_ns, state.st_size)
     except FileNotFoundError:
         return path  # it was deleted meanwhile, which is said where it is used
-    if found != sha256:
+    if sha256 and found != sha256:  # earlier versions stored no hash
         said = f"the output of {name} was changed on the server's disk after it was made; make it again"
         raise FieldError("video", said, "file_changed")
     return path

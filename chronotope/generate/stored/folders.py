@@ -8,9 +8,10 @@ from pathlib import Path
 from chronotope.arguments import described
 from chronotope.checkpoint import weights_hash
 from chronotope.errors import FileProblem, UsageError, nearest
+from chronotope.media.generated import weights_in_words
 from chronotope.storage import PARTS, STUDENT
 
-__all__ = ["PICKLES", "WEIGHTS", "find_model", "transformers_of", "weights_in_words"]
+__all__ = ["PICKLES", "WEIGHTS", "find_model", "transformers_of", "weights_of"]
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
 PICKLES = {".bin", ".ckpt", ".pkl", ".pickle", ".pt", ".pth"}  # never opened: loading one runs the code in it
@@ -55,6 +56,8 @@ def transformers_of(folder: Path) -> list[Path]:
     return [folder / "dit", *([student] if (student / "model.json").is_file() else [])]
 
 
-def weights_in_words(folder: Path) -> str:
+def weights_of(folder: Path) -> str:
     """Return which weights a model has, as reports name them: `autoencoder 8657a625c5833a4c, dit 0bcb1cfe15ed5480`."""
-    return ", ".join(f"{part.name} {weights_hash(part)}" for part in [folder / "autoencoder", *transformers_of(folder)])
+    return weights_in_words(
+        {part.name: weights_hash(part) for part in (folder / "autoencoder", *transformers_of(folder))}
+    )
