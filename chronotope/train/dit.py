@@ -153,7 +153,10 @@ def prepare_run(config: DiTRun, dataset: LatentDataset, out: Path, start: Path |
     if scrolling is None:
         scrolling = tuple(checkpoint.read_description(source).get("scrolling", ())) if source else ()
         whose = "those of the start model are kept" if scrolling else "sessions will have no map of places"
-        notes = (*notes, f"no clip has the size that is played, so which latents scroll was not measured; {whose}")
+        notes = (
+            *notes,
+            f"note: no clip has the size that is played, so no scrolling latents are known; {whose}",
+        )
     elif scrolling:
         count, total = ("".join(scrolling).count("1"), len("".join(scrolling)))
         notes = (*notes, f"{count} of {total} latents of a slice move with the view; sessions remember what they show")

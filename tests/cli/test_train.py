@@ -401,6 +401,14 @@ def test_train_refuses(clips: Path) -> None:
     assert not {name for name in files_in(Path("run")) if "part" in name or name.endswith("safetensors")}
 
 
+def test_where_an_autoencoder_is_missing_each_shipped_one_is_named_with_its_slices(clips: Path) -> None:
+    said = last_line(train("dit", clips, "new"), 1)
+    assert (
+        "(or take a shipped one: --autoencoder small with slices of 4 frames, or --autoencoder small-crafter " in said
+    )
+    assert said.endswith("with slices of 1 frame)")
+
+
 # info
 
 

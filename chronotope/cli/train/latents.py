@@ -20,7 +20,7 @@ from chronotope.data.limits import Limits
 from chronotope.data.record import content_of_row, repeated_clips
 from chronotope.data.rendered import FOR_EVALUATION, find_splits, meant_for_evaluation
 from chronotope.errors import FileProblem, UsageError
-from chronotope.generate.pipeline import find_model, load_autoencoder
+from chronotope.generate.pipeline import WEIGHTS, find_model, load_autoencoder
 from chronotope.geometry import Geometry
 from chronotope.media.generated import generated_in_words, generated_of_rows
 from chronotope.models.autoencoder import Autoencoder
@@ -185,6 +185,19 @@ def _check_encoder(latents: Path, encoder: str, out: Path, autoencoder: Autoenco
         )
 
 
+def _shipped_autoencoders() -> str:
+    """Name the autoencoders of the package, and the frames of a slice by which a preset tells which one it needs."""
+    strides = {
+        folder.name: checkpoint.read_description(folder / "autoencoder")["config"]["stride"][0]
+        for folder in sorted(WEIGHTS.glob("*"))
+        if (folder / "autoencoder").is_dir()
+    }
+    return ", or ".join(
+        f"--autoencoder {name} with slices of {frames} frame{'s' if frames > 1 else ''}"
+        for name, frames in strides.items()
+    )
+
+
 def _provide_autoencoder(out: Path, source: str | None) -> None:
     """Check that the run folder has an autoencoder; copy that of `source`, if given, so that the folder is complete."""
     folder = out / "autoencoder"
@@ -192,7 +205,7 @@ def _provide_autoencoder(out: Path, source: str | None) -> None:
     if source is None and not there:
         raise FileProblem(
             f"{folder} holds no trained autoencoder, whose latents are needed; train it first: chronotope train "
-            f"autoencoder --data FOLDER --out {out} (or take the shipped one with --autoencoder small)"
+            f"autoencoder --preset NAME --data FOLDER --out {out} (or take a shipped one: {_shipped_autoencoders()})"
         )
     if source is None:
         return
