@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from chronotope.bench.lines import AGAIN, OURS, Line, Section, lines_of
-from chronotope.bench.peers import import_diffusers, parameters_of
+from chronotope.bench.peers import import_diffusers, parameters_made, parameters_of
 from chronotope.bench.work import seconds_and_flops
 from chronotope.generate.pipeline import WEIGHTS, load_autoencoder
 from chronotope.geometry import Geometry
@@ -51,8 +51,7 @@ def nearest(make: Callable[[int], Any], widths: Iterable[int], parameters: int) 
     """Return the network of the width that brings its parameters nearest to `parameters`."""
 
     def distance(width: int) -> int:
-        with torch.device("meta"):
-            return abs(parameters_of(make(width)) - parameters)
+        return abs(parameters_made(partial(make, width)) - parameters)
 
     network: nn.Module = make(min(widths, key=distance)).eval().requires_grad_(False)
     return network

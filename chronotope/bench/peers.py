@@ -10,6 +10,7 @@ import logging
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -28,6 +29,7 @@ __all__ = [
     "Peer",
     "import_diffusers",
     "layers_for",
+    "parameters_made",
     "parameters_of",
 ]
 
@@ -42,6 +44,8 @@ def import_diffusers() -> Any:
         warnings.simplefilter("ignore")
         logging.getLogger("transformers").setLevel(logging.ERROR)
         import diffusers
+        import diffusers.models.autoencoders
+        import diffusers.models.transformers  # imported late otherwise, see `parameters_made`
     diffusers.utils.logging.set_verbosity_error()
     return diffusers
 
@@ -51,10 +55,19 @@ def parameters_of(model: nn.Module) -> int:
     return sum(weights.numel() for weights in model.parameters())
 
 
+def parameters_made(make: Callable[[], nn.Module]) -> int:
+    """Count the parameters of a model of diffusers without memory for them.
+
+    The library is imported before: its modules make tensors of their own on the device that is in use meanwhile.
+    """
+    import_diffusers()
+    with torch.device("meta"):
+        return parameters_of(make())
+
+
 def layers_for(make: Callable[[int], nn.Module], parameters: int) -> int:
     """Return how many layers bring the parameters of a model nearest to `parameters`."""
-    with torch.device("meta"):
-        few, more = (parameters_of(make(layers)) for layers in (3, 6))
+    few, more = (parameters_made(partial(make, layers)) for layers in (3, 6))
     return max(1, round(3 + 3 * (parameters - few) / (more - few)))
 
 

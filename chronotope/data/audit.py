@@ -9,15 +9,19 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from chronotope.actions import ActionSchema
+from chronotope.config import from_dict
 from chronotope.data.captions import CaptionNote, Captions, read_captions
 from chronotope.data.clips import HELD_OUT, Clip, maker_of, scan_folder
 from chronotope.data.contradictions import contradictions
 from chronotope.data.latents import clip_of, read_header, read_index, read_latents, shard_path
 from chronotope.data.limits import captions_of_part, limits_in_header, rows_by_clip
 from chronotope.data.notes import Kinds
+from chronotope.data.reading import actions_of_row
 from chronotope.data.recaptions import Recaptions
 from chronotope.data.rendered import (
     changes_since_curation,
+    find_actions,
     find_splits,
     held_out_copies,
     listed_files,
@@ -324,16 +328,23 @@ def audit_freshness(folder: Path, header: Mapping[str, Any], rows: Sequence[dict
     left_out = {item["key"] for item in _left_out(header)}
     new = len(found.keys() - known.keys() - left_out)
     gone = len(known.keys() - found.keys())
-    changed = 0
+    changed = other_actions = 0
+    schema = from_dict(ActionSchema, header["actions"]) if header.get("actions") else None
+    with contextlib.suppress(ChronotopeError):  # said where the clips are encoded
+        if find_actions(data) != schema:
+            yield Finding(f"the actions that a dataset.json in {data} describes have changed since the encoding", again)
+            return
     for key in found.keys() & known.keys():
         try:
             source, captions = source_of(known[key][0]), read_captions(found[key].path)
             captions = written.merged(captions, found[key].file, source.sha256 if source else "")
             same = source is not None and identify(found[key].path, source.file, source).sha256 == source.sha256
-            changed += not same or any(_captions_differ(row, captions) for row in known[key])
+            differs = not same or any(_captions_differ(row, captions) for row in known[key])
+            changed += differs
+            other_actions += not differs and any(_actions_differ(row, found[key], schema) for row in known[key])
         except FileProblem as problem:
             yield Finding(str(problem))
-    counts = {"new": new, "changed": changed, "gone": gone}
+    counts = {"new": new, "changed": changed, "with other actions": other_actions, "gone": gone}
     if any(counts.values()):
         words = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
         yield Finding(f"the clips in {data} are not those that were encoded: {words}", again)
@@ -348,3 +359,7 @@ def changes_since_encoding(folder: Path, header: Mapping[str, Any], rows: Sequen
 def _captions_differ(row: Mapping[str, Any], captions: Captions) -> bool:
     now = {name: list(texts) for name, texts in captions_of_part(captions, row).items()}
     return bool(now != row["captions"])
+
+
+def _actions_differ(row: Mapping[str, Any], clip: Clip, schema: ActionSchema | None) -> bool:
+    return bool(actions_of_row(row, clip, schema).get("actions") != row.get("actions"))

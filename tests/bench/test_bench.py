@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -205,6 +207,17 @@ def test_bad_options_are_refused() -> None:
 def test_a_missing_library_is_named_with_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peers, "find_spec", lambda name: None)
     assert "pip install 'chronotope[bench]'" in refused("bench", "--against", "diffusers", "--rows", "gpu", status=2)
+
+
+@pytest.mark.skipif(peers.find_spec("diffusers") is None, reason="needs chronotope[bench]")
+def test_an_autoencoder_can_be_run_after_models_were_only_counted() -> None:
+    code = (
+        "from chronotope.bench import autoencoder, peers\n"
+        "peers.PEERS[0].of_size(64, 100_000)\n"
+        "print(autoencoder._cosmos(16).encoder.patch_embed.wavelets.device.type)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert found.strip() == "cpu"  # diffusers imports modules late: once it did so while the device was meta
 
 
 @pytest.mark.skipif(peers.find_spec("diffusers") is None, reason="needs chronotope[bench]")

@@ -2,7 +2,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from chronotope.models.attention import Segments, packed_attention
+from chronotope.models import attention
+from chronotope.models.attention import BFLOAT16_FROM, Segments, packed_attention
 from chronotope.models.rope import rotary_angles, rotate
 
 LENGTHS = (1, 5, 5, 5, 17, 32, 3, 3)
@@ -41,7 +42,7 @@ def test_a_sample_never_sees_another():
 def test_the_operator_of_compiled_graphs_has_the_bits_of_the_reference_forward_and_backward():
     q, k, v = random_qkv()
     reference = packed_attention(q, k, v, Segments(LENGTHS))
-    attended, logsumexp = torch.ops.chronotope.attend(q, k, v, Segments(LENGTHS).ends)
+    attended, logsumexp = torch.ops.chronotope.attend(q, k, v, Segments(LENGTHS).ends, False)
     assert torch.equal(attended, reference) and logsumexp.shape == (sum(LENGTHS), 3)
     weight = torch.randn_like(reference)
     pairs = [torch.autograd.grad((found * weight).sum(), (q, k, v)) for found in (attended, reference)]
@@ -51,7 +52,60 @@ def test_the_operator_of_compiled_graphs_has_the_bits_of_the_reference_forward_a
 def test_the_operator_is_registered_as_torch_expects():
     q, k, v = (x.detach()[:17, :, :8].clone().requires_grad_() for x in random_qkv())
     tests = ("test_schema", "test_autograd_registration", "test_faketensor")
-    torch.library.opcheck(torch.ops.chronotope.attend, (q, k, v, Segments((1, 8, 8)).ends), test_utils=tests)
+    torch.library.opcheck(torch.ops.chronotope.attend, (q, k, v, Segments((1, 8, 8)).ends, False), test_utils=tests)
+
+
+@pytest.fixture
+def cpu_with_bfloat16(monkeypatch):
+    monkeypatch.setattr(attention, "multiplies_bfloat16", lambda device: True)  # the kernels compute it everywhere
+
+
+def bfloat16_values(lengths):
+    generator = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(sum(lengths), 2, 16, generator=generator) for _ in range(3))
+    return q.requires_grad_(), k.requires_grad_(), v.bfloat16().requires_grad_()
+
+
+def gradients(attended, weight, inputs):
+    return torch.autograd.grad((attended.float() * weight).sum(), inputs)
+
+
+@pytest.mark.usefixtures("cpu_with_bfloat16")
+def test_training_in_bfloat16_rounds_the_attention_of_long_samples_alone():
+    short, long = 40, BFLOAT16_FROM
+    q, k, v = bfloat16_values((short, long, short))
+    segments = Segments((short, long, short))
+    exact = packed_attention(q.detach(), k.detach(), v.float().detach(), segments)
+    with torch.no_grad():
+        sampled = packed_attention(q, k, v, segments)
+    assert torch.equal(sampled, exact.bfloat16())  # without gradients: single precision, rounded once at the end
+    trained = packed_attention(q, k, v, segments)
+    same = (trained == sampled).flatten(1).all(dim=1)
+    assert same[:short].all() and same[-short:].all() and not same[short:-short].all()
+    inside = slice(short, short + long)
+    rounded = (x[inside].bfloat16().transpose(0, 1)[None] for x in (q, k, v))
+    assert torch.equal(trained[inside], F.scaled_dot_product_attention(*rounded)[0].transpose(0, 1))
+    torch.testing.assert_close(trained.float(), exact, atol=1e-2, rtol=2e-2)
+
+
+@pytest.mark.usefixtures("cpu_with_bfloat16")
+def test_the_operator_rounds_where_the_reference_does():
+    lengths = (BFLOAT16_FROM, 40, BFLOAT16_FROM + 1)
+    q, k, v = bfloat16_values(lengths)
+    reference = packed_attention(q, k, v, Segments(lengths))
+    attended, _ = torch.ops.chronotope.attend(q, k, v.float(), Segments(lengths).ends, True)
+    assert torch.equal(attended.bfloat16(), reference)
+    weight = torch.randn(reference.shape, generator=torch.Generator().manual_seed(1))
+    ours, theirs = (gradients(each, weight, (q, k, v)) for each in (attended.bfloat16(), reference))
+    assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def test_a_cpu_without_bfloat16_keeps_single_precision(monkeypatch):
+    monkeypatch.setattr(attention, "multiplies_bfloat16", lambda device: False)
+    q, k, v = bfloat16_values((BFLOAT16_FROM,))
+    trained = packed_attention(q, k, v, Segments((BFLOAT16_FROM,)))
+    with torch.no_grad():
+        assert torch.equal(trained, packed_attention(q, k, v, Segments((BFLOAT16_FROM,))))
 
 
 @pytest.mark.gpu

@@ -15,8 +15,9 @@ from chronotope.actions import Actions, ActionSchema
 from chronotope.caption.subwords import Tokenizer
 from chronotope.checkpoint import read_description
 from chronotope.config import override, to_dict
+from chronotope.data.audit import audit_freshness
 from chronotope.data.encode import Encoded, encode_dataset
-from chronotope.data.latents import LatentDataset
+from chronotope.data.latents import LatentDataset, read_header, read_index
 from chronotope.data.limits import Limits
 from chronotope.errors import UsageError
 from chronotope.generate.pipeline import load_autoencoder
@@ -117,6 +118,10 @@ def test_latents_follow_the_actions_beside_the_clips(
         model = load_autoencoder(run)
         return encode_dataset(data, tmp_path / "out", model, Geometry((1, 8, 8)), note=notes.append, limits=limits)
 
+    def findings() -> list[str]:
+        folder = tmp_path / "out"
+        return [str(found) for found in audit_freshness(folder, read_header(folder), read_index(folder))]
+
     def stored(name: str) -> list[list[float]]:
         found = [clip.actions for clip in LatentDataset([tmp_path / "out"]).clips if f"/{name}" in clip.key]
         return [values for actions in found if actions for values in actions.values]
@@ -126,13 +131,22 @@ def test_latents_follow_the_actions_beside_the_clips(
     changed(data / "1.actions.npz")
     (data / "2.actions.npz").unlink()
     shutil.copy(data / "0.actions.npz", data / "3.actions.npz")
+    (stale,) = findings()
+    assert stale.startswith(f"the clips in {data} are not those that were encoded: 3 with other actions;")
     assert encode().in_words().endswith(": 3 with other actions") and "such as 2.mp4, have no actions" in str(notes)
     for name in "013":
         with np.load(data / f"{name}.actions.npz") as found:
             assert stored(name) == found["values"].tolist()
     assert stored("2") == [] and [clip.sha256 for clip in LatentDataset([tmp_path / "out"]).clips] == hashes
-    assert encode().in_words().endswith("nothing has changed")
+    assert encode().in_words().endswith("nothing has changed") and findings() == []
+    about = json.loads((data / "dataset.json").read_text())
+    turned = {**about["actions"], "choices": [["noop", "right", "left"]]}
+    for other in ({**about, "actions": turned}, {"name": about["name"]}):
+        (data / "dataset.json").write_text(json.dumps(other))
+        assert findings()[0].startswith(f"the actions that a dataset.json in {data} describes have changed")
+    (data / "dataset.json").write_text(json.dumps(about))
     (data / "1.actions.npz").write_bytes(b"?")
+    assert findings()[0].startswith(f"{data / '1.actions.npz'}")
     assert [item.key.rpartition("/")[2] for item in encode().left_out] == ["1"]
 
 

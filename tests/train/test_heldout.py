@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -115,3 +116,31 @@ def test_the_command_encodes_and_logs_what_is_held_out(tmp_path: Path, monkeypat
     assert "two folders of --data and --heldout are called mine" in mixed and not Path("mixed/latents").exists()
     seen = run(*words, "again", "--heldout", "run/latents/mine", "--set", *DIT_SETTINGS, *STEPS)
     assert "note: 4 of 4 clips in run/latents/mine are trained on as well; --heldout means others" in seen.stderr
+
+
+def test_clips_that_trained_what_a_training_goes_on_with_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = save_run(tmp_path / "model")
+    for name, size in (("old", (32, 32)), ("new", (48, 32))):
+        save_clips(Path(name), size=size)
+        assert run("encode", name, "--model", model, "--out", f"latents/{name}").exit_code == 0
+    words = ("train", "dit", "--preset", "tiny", "--autoencoder", model, "--out")
+    assert run(*words, "run", "--data", "latents/old", "--set", *DIT_SETTINGS, *STEPS).exit_code == 0
+
+    def said(*last: object) -> str:
+        done = run("train", "dit", "--preset", "tiny", *last, "--data", "latents/new", "--set", *DIT_SETTINGS, *longer)
+        assert done.exit_code == 0, done.stderr
+        return done.stderr
+
+    longer = [each.replace("train.steps=4", "train.steps=5") for each in STEPS]
+    before = "4 of 4 clips in latents/old were trained on before, by the weights that this training goes on with"
+    assert before in said("--from", "run", "--out", "second", "--heldout", "latents/old")
+    shutil.copytree("latents/old", "copy")
+    shutil.rmtree("latents/old")  # the hash of its manifest is in model.json
+    assert before.replace("latents/old", "copy") in said("--from", "run", "--out", "third", "--heldout", "copy")
+    assert before.replace("latents/old", "copy") in said("--autoencoder", model, "--out", "run", "--heldout", "copy")
+    assert run("encode", "old", "--model", model, "--out", "parts", "--max-seconds", "0.5").exit_code == 0
+    shutil.copytree("copy", "latents/old")
+    assert "clips in parts were trained on before" in said("--from", "run", "--out", "fourth", "--heldout", "parts")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from chronotope import checkpoint
 from chronotope.cli.terminal import SHUFFLED, progress, say
@@ -17,7 +18,6 @@ from chronotope.data.clips import check_outside
 from chronotope.data.encode import NO_LIMITS, Encoded, encode_dataset
 from chronotope.data.latents import LatentDataset, fingerprint, read_header, read_index
 from chronotope.data.limits import Limits
-from chronotope.data.record import content_of_row, repeated_clips
 from chronotope.data.rendered import FOR_EVALUATION, find_splits, meant_for_evaluation
 from chronotope.errors import FileProblem, UsageError
 from chronotope.generate.pipeline import WEIGHTS, find_model, load_autoencoder
@@ -26,6 +26,7 @@ from chronotope.media.generated import generated_in_words, generated_of_rows
 from chronotope.models.autoencoder import Autoencoder
 from chronotope.models.precision import Precision
 from chronotope.parallel import join_ranks, wait_for_all
+from chronotope.train.overlap import overlaps, repeated_rows, trained_before
 
 __all__ = [
     "Sources",
@@ -161,18 +162,22 @@ def prepare_sources(
     return Sources(autoencoder, latents, dataset, left_out)
 
 
-def prepare_heldout(folders: Sequence[Path], found: Sources, out: Path, limits: Limits = NO_LIMITS) -> list[Path]:
+def prepare_heldout(
+    folders: Sequence[Path], found: Sources, out: Path, start: Path | None = None, limits: Limits = NO_LIMITS
+) -> list[Path]:
     """Return the latents of clips that are not trained on; folders of clips are encoded into `out`/latents first.
 
-    Says how many of them are trained on all the same.
+    Says how many of them are trained on all the same, or were, by the weights in `start` or an earlier part of the run.
     """
+    if not folders:
+        return []
     latents, _ = _latents_of(folders, out, found.autoencoder, limits, lambda _: None, heldout=True)
-    trained = {content_of_row(row) for folder in found.latents for row in read_index(folder)}
     for folder in latents:
-        _check_encoder(folder, read_header(folder)["autoencoder"], out, found.autoencoder)
-        rows = read_index(folder)
-        if seen := sum(content_of_row(row) in trained for row in rows):
-            say(f"note: {seen} of {len(rows)} clips in {folder} are trained on as well; --heldout means others")
+        header = read_header(folder)
+        _check_encoder(folder, header["autoencoder"], out, found.autoencoder)
+        _say_changes_of(folder, header, read_index(folder), heldout=True)
+    for sentence in overlaps(latents, found.latents, *trained_before(out / "dit", start)):
+        say(sentence)
     return latents
 
 
@@ -268,15 +273,18 @@ def _say_captions(dataset: LatentDataset) -> None:
 def _say_changes(latents: Sequence[Path], dataset: LatentDataset) -> None:
     """Say where latents cannot be verified, and in a line a folder where they are not of the clips as they are now."""
     indexes = [read_index(folder) for folder in latents]
-    contents = [
-        (f"{folder}: {row['key']}", content_of_row(row))
-        for folder, rows in zip(latents, indexes, strict=True)
-        for row in rows
-    ]
-    for sentence in repeated_clips(contents):
+    for sentence in repeated_rows(
+        (f"{folder}: {row['key']}", row) for folder, rows in zip(latents, indexes, strict=True) for row in rows
+    ):
         say(sentence)
     for folder, header, rows in zip(latents, dataset.about, indexes, strict=True):
-        for sentence in changes_since_encoding(folder, header, rows):
-            say(f"note: {sentence}")
-        for sentence in generated_in_words(folder, generated_of_rows(rows)):
+        _say_changes_of(folder, header, rows)
+
+
+def _say_changes_of(
+    folder: Path, header: Mapping[str, Any], rows: Sequence[dict[str, Any]], heldout: bool = False
+) -> None:
+    changes = [*changes_since_encoding(folder, header, rows), *generated_in_words(folder, generated_of_rows(rows))]
+    for sentence in changes:
+        if not (heldout and FOR_EVALUATION in sentence):
             say(f"note: {sentence}")

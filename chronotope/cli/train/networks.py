@@ -265,7 +265,7 @@ def _run_dit(
             say(said)
     if join_ranks().first:
         note_latents(run, found.latents)
-    heldout = prepare_heldout(shown.heldout, found, out, shown.limits)
+    heldout = prepare_heldout(shown.heldout, found, out, start, shown.limits)
     prompts = prompts_to_watch(found.dataset, LatentDataset(heldout) if heldout else None)
     read_captions(config, found.dataset, heldout, run, prompts, start)
     sampler = progress_sampler(found.autoencoder, prompts, watch)

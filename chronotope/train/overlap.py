@@ -1,0 +1,120 @@
+"""Held-out clips that a training shows all the same: in its own data, or in those of the weights that it began with.
+
+A loss on such clips says nothing of unseen ones. Clips are the same where they show a common stretch of one file, by
+its content: parts of a clip overlap, whatever their lengths and frame rates are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from chronotope import checkpoint
+from chronotope.data.latents import read_header, read_index
+from chronotope.data.record import data_behind, find_latents, latents_of_run
+from chronotope.errors import FileProblem
+
+__all__ = ["num_shown", "overlaps", "repeated_rows", "trained_before"]
+
+_TOUCH = 1e-3  # seconds: parts that follow each other share no frame
+
+
+def _stretch(row: Mapping[str, Any]) -> tuple[str, float, float] | None:
+    """Return the hash of the file of a row of latents, and from where to where it shows it, in seconds."""
+    sha256 = (row.get("source") or {}).get("sha256")
+    start = float(row.get("start", 0))
+    return (sha256, start, start + sum(row["slices"]) / row["fps"]) if sha256 else None
+
+
+class Stretches:
+    """The stretches of files that rows of latents show, each with the name of the first row that showed it."""
+
+    def __init__(self) -> None:
+        self._named: dict[str, list[tuple[float, float, str]]] = defaultdict(list)
+
+    def add(self, name: str, row: Mapping[str, Any]) -> str:
+        """Add a row; return the name of an earlier one that has frames in common with it, "" where none has."""
+        if (stretch := _stretch(row)) is None:
+            return ""
+        file, start, stop = stretch
+        before = self.first(row)
+        self._named[file].append((start, stop, before or name))
+        return before
+
+    def first(self, row: Mapping[str, Any]) -> str:
+        """Return the name of an added row that has frames in common with `row`, "" where none has."""
+        if (stretch := _stretch(row)) is None:
+            return ""
+        file, start, stop = stretch
+        common = (name for a, b, name in self._named[file] if start < b - _TOUCH and a < stop - _TOUCH)
+        return next(common, "")
+
+
+def repeated_rows(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> list[str]:
+    """Say in a sentence how many clips are in the data more than once, whole or in part; `rows` come with names."""
+    stretches = Stretches()
+    pairs = [(before, name) for name, row in rows if (before := stretches.add(name, row))]
+    if not pairs:
+        return []
+    count, (first, second) = len({before for before, _ in pairs}), pairs[0]
+    clips = "1 clip is" if count == 1 else f"{count} clips are"
+    return [f"note: {clips} in the data more than once, such as {first} and {second}; they are shown as often"]
+
+
+def num_shown(rows: Iterable[Mapping[str, Any]], trained: Iterable[Mapping[str, Any]]) -> int:
+    """Count the rows of latents that have frames of their file in common with a row of `trained`."""
+    stretches = Stretches()
+    for row in trained:
+        stretches.add("trained", row)
+    return sum(bool(stretches.first(row)) for row in rows)
+
+
+def trained_before(run: Path, start: Path | None) -> tuple[list[dict[str, Any]], list[Path]]:
+    """Return the data that trained the weights with which a training goes on, and where latents of them may lie.
+
+    These are the newest checkpoint in `run`, or the network in `start`.
+    """
+    latest = checkpoint.latest_checkpoint(run)
+    source = latest or start
+    if source is None:
+        return [], []
+    with contextlib.suppress(FileProblem):
+        description = checkpoint.read_description(source)
+        places = [*latents_of_run(run, description), *(latents_of_run(start, description) if start else ())]
+        return data_behind(description), places
+    return [], []
+
+
+def overlaps(
+    heldout: Sequence[Path], trained: Sequence[Path], before: Sequence[Mapping[str, Any]], places: Sequence[Path]
+) -> list[str]:
+    """Say in a sentence for each held-out folder how many of its clips are trained on, or were.
+
+    `before` are the data that trained the weights which the training goes on with, see `data_behind`, and `places`
+    folders of latents that may be theirs; of those that are gone the hash of their manifest alone is known.
+    """
+    now = {str(read_header(folder).get("manifest")) for folder in trained}
+    earlier = [about for about in before if str(about.get("manifest")) not in now]
+    found, gone = find_latents(earlier, places)
+    shown, shown_before = _rows(trained), _rows(found)
+    sentences = []
+    for folder in heldout:
+        rows, manifest = read_index(folder), str(read_header(folder).get("manifest"))
+        if seen := num_shown(rows, shown):
+            sentences.append(
+                f"note: {seen} of {len(rows)} clips in {folder} are trained on as well; --heldout means others"
+            )
+        known = any(manifest == about.get("manifest") for about in gone)
+        if seen := len(rows) if known else num_shown(rows, shown_before):
+            sentences.append(
+                f"note: {seen} of {len(rows)} clips in {folder} were trained on before, by the weights that this "
+                "training goes on with; their losses are not those of unseen clips"
+            )
+    return sentences
+
+
+def _rows(folders: Iterable[Path]) -> list[dict[str, Any]]:
+    return [row for folder in folders for row in read_index(folder)]
