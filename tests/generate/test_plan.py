@@ -178,6 +178,11 @@ def test_an_edit_with_strength_0_is_the_clip(generator):
     nothing = generator.generate("a red ball", video=source, task="edit", strength=0.0, **SIZE)
     assert np.array_equal(nothing.frames, source)  # all of it is known
     assert bool((plan.canvas.level == 0).all())
+    said = "nothing is generated and the prompt has no effect: the task 'edit' keeps all that is given"
+    assert said in plan.notes and said in nothing.origin["notes"]
+    pictures = tuple((second, source[0]) for second in (0.0, 0.125))
+    kept = generator.plan(Request(read_prompts("x"), Inputs(images=pictures), 32, 48, 2, 8.0))
+    assert any("'keyframes' keeps" in note for note in kept.notes) == (kept.num_frames == 2)
     some, all_new = (
         generator.generate("a red ball", video=source, task="edit", strength=s, **SIZE).frames for s in (0.5, 1.0)
     )
@@ -215,6 +220,8 @@ def test_outpainting_keeps_the_clip(generator):
     assert made.frames.shape == (5, 64, 64, 3) and np.array_equal(made.frames[:, 16:48, 16:48], source)
     with pytest.raises(UsageError, match="larger than"):
         generator.generate("a red ball", video=source, task="outpaint", **{**SIZE, "height": 16})
+    with pytest.raises(UsageError, match="already has 48x32, so nothing lies around it"):
+        generator.generate("a red ball", video=clip(5), task="outpaint", **SIZE)
 
 
 def test_a_story_depends_on_the_times_of_its_prompts(generator):
