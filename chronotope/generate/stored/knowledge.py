@@ -92,8 +92,8 @@ def training_notes(model: Path | None, plan: Plan, adapters: Sequence[Adapter] =
         where = f"`chronotope info {name_of(model)}` lists those known"
         notes.append(f"no caption in training had these words: {', '.join(unknown)}; {where}")
     notes += _others_that_know(model, record.unknown_words(" ".join(texts)))
-    given = [file.path for file in plan.request.files if file.kind != "mask"]
-    foreign = [path for path in given if not _is_rendered(path)] if record.only_worlds else []
+    frames = [file.path for file in plan.request.files if file.kind != "mask"]
+    foreign = [path for path in frames if not _is_rendered(path)] if record.only_worlds else []
     if foreign:
         worlds = " and ".join(sorted({entry.partition(" ")[0] for entry in record.worlds}))
         notes.append(
