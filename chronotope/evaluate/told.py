@@ -97,11 +97,11 @@ def _selector(origin: Mapping[str, Any]) -> str:
 
 
 def _way(origin: Mapping[str, Any]) -> str:
-    """Say by which weights and settings a video was made; "" where it does not say."""
+    """Say by which weights and settings a video was made; "" where it does not say. The task is that of its case."""
     model, adapters = origin.get("model"), origin.get("adapters")
     said = [weights_in_words(model)] if isinstance(model, Mapping) and model else []
     said += [f"adapters {adapters}"] if adapters else []
-    for name, words in (("num_steps", "{} steps"), ("guidance_scale", "guidance {}"), ("solver", "{}"), ("task", "{}")):
+    for name, words in (("num_steps", "steps {}"), ("guidance_scale", "guidance {}"), ("solver", "{}")):
         if isinstance(origin.get(name), str | int | float):
             said.append(words.format(origin[name]))
     return ", ".join([*said, str(origin["precision"])] if said and "precision" in origin else said)

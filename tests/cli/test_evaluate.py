@@ -121,11 +121,11 @@ def test_videos_are_judged_for_what_their_tags_say(tmp_path: Path) -> None:
         return json.loads((tmp_path / out / "report.json").read_text())["about"], result.stderr
 
     videos.mkdir()
-    for case in (first, second):
-        write(case, prompt=case.prompt, seed=case.seed, model=model, num_steps=30)
+    for case, task in ((first, "text to video"), (second, "keyframes")):
+        write(case, prompt=case.prompt, seed=case.seed, model=model, num_steps=30, task=task)
     about, said = judged("right")
     assert about["seeds"] == "those of the plan, by the videos' tags" and "by their tags" not in said
-    assert about["made with"] == "dit 0123456789abcdef, 30 steps (2 of 2 videos)" and "selection" not in about
+    assert about["made with"] == "dit 0123456789abcdef, steps 30 (2 of 2 videos)" and "selection" not in about
 
     write(first, prompt="something else", seed=first.seed + 1, model=model, num_steps=2)
     write(second, layer="truth")
@@ -133,6 +133,11 @@ def test_videos_are_judged_for_what_their_tags_say(tmp_path: Path) -> None:
     assert about["prompts"] in said and f"first {first.file}: something else" in said
     assert about["seeds"] == "1 of 2 videos have other seeds than the plan, by their tags" and about["seeds"] in said
     assert about["layers by tags"] == "1 of 2 videos are of layer truth, by their tags" and "layer" not in about
+
+    for case, steps in ((first, 30), (second, 3)):
+        write(case, prompt=case.prompt, seed=case.seed, model=model, num_steps=steps)
+    about, said = judged("mixed")
+    assert "made in 2 ways: dit 0123456789abcdef, steps 30 (1 of 2 videos); dit" in said and "steps 3 (" in said
 
     write(first, prompt=first.prompt, seed=2, selected=tried)
     write(second, prompt=second.prompt, seed=second.seed)
