@@ -215,9 +215,9 @@ class Request:
 
     `num_frames` counts the new frames where a clip is extended, connected or looped, else all of them. Height and width
     are in pixels. A `draft` has about the model's own size and a third of the steps. `typed` is what a user typed where
-    the prompts were written from it: the policy reads both. `files` are those that the inputs were read from, and
-    `consent` is what the user states of the people in them. Raises `UsageError` for values of other types or out of
-    range.
+    the prompts were written from it: the policy reads both, and `word_notes` say what became of its words. `files` are
+    those that the inputs were read from, and `consent` is what the user states of the people in them. Raises
+    `UsageError` for values of other types or out of range.
     """
 
     prompts: tuple[Prompt, ...]
@@ -234,6 +234,7 @@ class Request:
     typed: str = ""
     files: tuple[InputFile, ...] = ()
     consent: str = ""
+    word_notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_prompts(self.prompts)
@@ -258,6 +259,8 @@ class Request:
         _set(self, "negative_prompt", composed(as_text("negative_prompt", self.negative_prompt)))
         check_length(self.negative_prompt)
         as_text("typed", self.typed)
+        for note in self.word_notes:
+            as_text("word_notes", note)
         if len(as_text("consent", self.consent)) > MAX_CONSENT:
             raise UsageError(f"consent is a statement of at most {MAX_CONSENT} characters, got {len(self.consent)}")
         if self.consent and not self.consent.strip():

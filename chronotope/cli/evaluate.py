@@ -26,6 +26,7 @@ from chronotope.evaluate.reconstruction import measure_reconstruction
 from chronotope.evaluate.report import Comparison, compare, make_report, read_report, write_report
 from chronotope.evaluate.selection import Sampled
 from chronotope.evaluate.suite import is_plan, make_suite, name_of, read_cases, write_cases
+from chronotope.evaluate.told import describe, read_origins
 from chronotope.evaluate.trial import BARS, FEWEST, Trial, try_checks
 from chronotope.flow.solvers import SolverName
 from chronotope.generate.pipeline import Generator, find_model, load_autoencoder
@@ -206,9 +207,8 @@ def _submitted(request: EvaluateRequest, videos: Path, cases: list[Case], about:
         raise FileProblem(
             f"{request.out} holds videos that a model was sampled for, and their report; give another --out"
         )
-    damaged = check_folder(
-        videos, cases, others=request.first is not None, note=lambda sentence: say(f"note: {sentence}")
-    )
+    origins = read_origins(videos, [case.file for case in cases]) if videos.is_dir() else {}
+    damaged = check_folder(videos, cases, request.first is not None, lambda sentence: say(f"note: {sentence}"), origins)
     if damaged:
         first = next(iter(damaged.values()))
         say(f"note: {len(damaged)} of {len(cases)} videos cannot be decoded and count as failed, first: {first}")
@@ -219,6 +219,10 @@ def _submitted(request: EvaluateRequest, videos: Path, cases: list[Case], about:
         "seeds": "unknown: made elsewhere",
         "content": content_of(videos, [case.file for case in cases]),
     }
+    told, notes = describe(cases, origins)
+    about |= told
+    for sentence in notes:
+        say(f"note: {sentence}")
     with _workers(request) as workers, progress("judging", "videos") as report:
         found = judge_folder(videos, cases, None, report, workers)
     if content_of(videos, [case.file for case in cases]) != about["content"]:
@@ -385,10 +389,18 @@ def report_name(path: Path) -> dict[str, Any]:
 
 
 def say_selection(path: Path) -> None:
-    """Say that the videos of a report are the best of several tries, so that nobody takes them for first tries."""
-    chosen = str(read_report(path)["about"].get("selection", ""))
+    """Say that the videos of a report are no first tries of a model for its plan: selected, or by their own account of
+    another layer, from other words or by other seeds.
+    """
+    about = read_report(path)["about"]
+    chosen = str(about.get("selection", ""))
     if chosen.startswith("best of "):
         say(f"note: the videos of {path} were selected: {chosen}; these are not the numbers of first tries")
+    if "ledger" not in about and about.get("layer", "model") != "model":
+        say(f"note: the videos of {path} are not of a model: their tags say layer {about['layer']}")
+    for name in ("layers by tags", "prompts", "seeds"):
+        if "by their tags" in (told := str(about.get(name, ""))):
+            say(f"note: of {path}, {told}")
 
 
 def comparison_text(rows: list[Comparison]) -> str:

@@ -171,6 +171,7 @@ class Options(Choices):
             mask=self.mask,
             to_picture=self.to_picture,
             typed=self.typed,
+            word_notes=self.word_notes,
             **self.choices,
         )
         return asked.read(defaults, geometry, lambda sentence: say(f"note: {sentence}"))

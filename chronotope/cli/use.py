@@ -30,7 +30,7 @@ from chronotope.generate.pipeline import Generator, Stream, load_autoencoder
 from chronotope.generate.plan import Plan
 from chronotope.generate.stored.adapters import find_adapter
 from chronotope.generate.stored.folders import transformers_of
-from chronotope.generate.stored.knowledge import record_of_model, training_notes, vocabulary_of_model
+from chronotope.generate.stored.knowledge import record_of_model, vocabulary_of_model
 from chronotope.generate.training_clips import (
     Comparison,
     TrainingClips,
@@ -110,11 +110,8 @@ def told(
 
 
 def plan_video(prompts: tuple[Prompt, ...], options: Options, generator: Generator, encode: bool = True) -> Plan:
-    """Read the files, plan the video, and add notes on what the model was not trained on."""
-    plan = generator.plan(options.request(prompts, generator.defaults, generator.geometry), encode)
-    files = [path for path in options.files if path != options.mask]
-    notes = training_notes(generator.folder, plan, files, options.word_notes, generator.adapters)
-    return replace(plan, notes=(*options.word_notes, *plan.notes, *notes))
+    """Read the files and plan the video."""
+    return generator.plan(options.request(prompts, generator.defaults, generator.geometry), encode)
 
 
 def describe_plan(options: Options, generator: Generator, plan: Plan) -> dict[str, Any]:

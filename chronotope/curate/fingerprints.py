@@ -23,6 +23,7 @@ __all__ = [
     "fingerprints",
     "main_colour",
     "near_duplicates",
+    "scenes",
     "shrunk",
     "within_borders",
 ]
@@ -75,6 +76,11 @@ def fingerprints(frames: UInt8[np.ndarray, "n 64 64"]) -> tuple[str, ...]:
             stirs = (moving >= STIR_PIXEL).mean() >= STIR_SHARE
             found.append(_hash(frame) + (_hash(moving) if stirs else ""))
     return tuple(found)
+
+
+def scenes(hashes: Sequence[str]) -> tuple[str, ...]:
+    """Return hashes of frames alone, without what moves in them: those that a picture has."""
+    return tuple(each[:HEX] for each in hashes)
 
 
 def main_colour(frames: UInt8[np.ndarray, "n 64 64 3"]) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ from chronotope.curate.text import TEXT_SIDE, text_share
 from chronotope.media import video
 from chronotope.media.picture import Frame
 
-__all__ = ["LOOK_SIDE", "Looked", "Scores", "Shot", "look"]
+__all__ = ["EVERY", "LOOK_SIDE", "Looked", "Scores", "Shot", "look"]
 
 LOOK_SIDE = 256  # pixels of the longer side of the frames that are looked at
 LONGEST_HELD = 1.0  # seconds for which a moving picture may hold a frame, as in a time-lapse

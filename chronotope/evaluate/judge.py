@@ -14,6 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from chronotope.data.clips import SUFFIXES
@@ -22,6 +23,7 @@ from chronotope.evaluate.ledger import MAX_STARTS, Ledger
 from chronotope.evaluate.make import Make, Workers, check_bytes, check_file, one_by_one
 from chronotope.evaluate.selection import disk_problem
 from chronotope.evaluate.suite import suite_of
+from chronotope.evaluate.told import Origins, case_of
 from chronotope.media import video
 from chronotope.progress import Progress
 from chronotope.storage import file_sha256
@@ -30,6 +32,8 @@ from chronotope.worlds.catalogue import find_world
 from chronotope.worlds.check import Check, succeeds
 
 __all__ = ["Judged", "check_folder", "content_of", "failed_to_run", "judge_folder", "judge_output", "sample_cases"]
+
+NOTHING_TOLD: Origins = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -161,10 +165,14 @@ def _plan(ledger: Ledger, cases: Sequence[Case], folder: Path, about: dict[str, 
 
 
 def check_folder(
-    folder: Path, cases: Sequence[Case], others: bool = False, note: Callable[[str], None] = lambda _: None
+    folder: Path,
+    cases: Sequence[Case],
+    others: bool = False,
+    note: Callable[[str], None] = lambda _: None,
+    origins: Origins = NOTHING_TOLD,
 ) -> dict[str, str]:
-    """Raise FileProblem where videos are missing or of the wrong form, or (unless `others` are allowed) belong to no
-    case.
+    """Raise FileProblem where videos are missing, of the wrong form or, as their `origins` say, of another case, or
+    (unless `others` are allowed) belong to no case.
 
     Returns the videos that cannot be decoded, each with the reason: they count as failed. A folder of nothing else is
     refused. `note` receives a sentence for each video that is damaged inside.
@@ -184,6 +192,8 @@ def check_folder(
         check_bytes(path)
         try:
             misfits = _misfits(case, video.probe(path))  # before all of it is decoded
+            if (of := case_of(origins.get(case.file, {}))) not in ("", case.id):
+                misfits.append(f"{case.file} was made for the case {of}, as its tags say; give it that name")
             if not misfits:
                 content = video.read(path)
                 for sentence in filter(None, (*content.remarks, content.damage)):

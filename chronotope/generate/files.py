@@ -51,6 +51,7 @@ class FileRequest(Choices):
     mask: Path | None = None
     to_picture: bool = False
     typed: str = ""
+    word_notes: tuple[str, ...] = ()
     expected: Mapping[Path, ExpectedFile] = field(default_factory=dict)
 
     def read(self, defaults: Defaults, geometry: Geometry, note: Note = lambda sentence: None) -> Request:
@@ -95,6 +96,7 @@ class FileRequest(Choices):
             typed=self.typed,
             files=self.input_files,
             consent=self.consent,
+            word_notes=self.word_notes,
         )
 
     @property

@@ -330,6 +330,11 @@ def _outpainting(frame: Frame, clip: AnyFrames) -> Layout:
             f"the clip is {width}x{height}, larger than {frame.width}x{frame.height}; "
             "give a larger --size to paint around it"
         )
+    if (height, width) == (frame.height, frame.width):
+        raise UsageError(
+            f"the clip already has {width}x{height}, so nothing lies around it; give a larger --size (height and width "
+            "in Python), or say with retake what is made again"
+        )
     (tall, wide), (rows, columns) = frame.geometry.cell, frame.geometry.token_grid(frame.height, frame.width)
     top, left = (frame.height - height) // 2 // tall * tall, (frame.width - width) // 2 // wide * wide
     around = ((0, 0), (top, frame.height - height - top), (left, frame.width - width - left), (0, 0))

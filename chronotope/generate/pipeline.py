@@ -34,6 +34,7 @@ from chronotope.generate.rollout import rollout
 from chronotope.generate.sampler import sample
 from chronotope.generate.stored.adapters import Adapter, apply_adapters, load_adapters
 from chronotope.generate.stored.folders import PICKLES, WEIGHTS, find_model
+from chronotope.generate.stored.knowledge import training_notes
 from chronotope.generate.stored.load import (
     computed_with,
     load_autoencoder,
@@ -313,7 +314,8 @@ class Generator:
             check_free(self._least_memory(request, shape), asked_size(shape.width, shape.height))
         rest = self.defaults, self.geometry, self.autoencoder.config.channels
         plan = plan_for(self.student, request, *rest)
-        plan = replace(plan, notes=(*plan.notes, *notes), policy=decided)
+        notes += training_notes(self.folder, plan, self.adapters)
+        plan = replace(plan, notes=(*request.word_notes, *plan.notes, *notes), policy=decided)
         if on_cpu:
             shorter = ", or a shorter loop" if plan.canvas.cycle else ""
             check_free(self.memory(plan), asked_size(plan.canvas.width, plan.canvas.height) + shorter)

@@ -151,6 +151,7 @@ def make_plan(request: Request, defaults: Defaults, geometry: Geometry, channels
     )
     notes = (
         *_frame_notes(frame, request),
+        *_kept_notes(layout.task, windows),
         *layout.notes,
         *_guidance_notes(scales, guidance.scale, defaults.guidance_scale),
     )
@@ -182,6 +183,13 @@ def _frame_notes(frame: Frame, request: Request) -> list[str]:
     if begin := request.prompts[0].seconds:
         notes.append(f"the story has no prompt before {begin:g} s, so its first prompt holds from the beginning")
     return notes
+
+
+def _kept_notes(task: str, windows: tuple[Span, ...]) -> list[str]:
+    """Say where nothing is generated, and so no word of the prompt can be followed."""
+    if windows:
+        return []
+    return [f"nothing is generated and the prompt has no effect: the task '{task}' keeps all that is given"]
 
 
 def _guidance_notes(scales: tuple[float, ...], scale: float, default: float) -> list[str]:

@@ -23,6 +23,7 @@ from chronotope.generate.training_clips import read_training_clips
 from chronotope.jsonl import read_jsonl
 from chronotope.manifest import read_curation
 from chronotope.media import video
+from chronotope.media.picture import write_image
 from chronotope.sealed import read_sealed, write_sealed
 from chronotope.storage import read_json, write_json
 from tests.cli.models import refused, reseal, run, save_run
@@ -246,6 +247,16 @@ def test_audit_names_clips_and_rights(taught: Path, footage: Path, tmp_path: Pat
     video.write(tmp_path / "other.mp4", np.stack(scene(np.random.default_rng(9), 24)), 12)
     found = json.loads(run("audit", taught, "--find", tmp_path / "other.mp4", "--json").stdout)
     assert (found["trained on it"], found["nearly the same"]) == (AS_RECORDED, "none")
+    assert "nearly a frame of" not in found  # which is asked of pictures
+    content = video.read(footage / name)
+    for frame, nearly in (
+        (content.frames[12], [f"train/{name}"]),  # one of the frames that are compared
+        (scene(np.random.default_rng(9), 1)[0], "none, of one frame each 0.25 s"),
+        (np.full((60, 100, 3), 90, np.uint8), "not known"),
+    ):
+        write_image(tmp_path / "frame.png", frame)
+        found = json.loads(run("audit", taught, "--find", tmp_path / "frame.png", "--json").stdout)
+        assert found["nearly a frame of"] == nearly and ("not compared" in found) == (nearly == "not known")
     assert found["not recorded"] == [
         f"what trained the weights {read_json(taught / 'dit' / 'model.json')['started_from']}"
     ]
@@ -358,6 +369,18 @@ def test_what_a_run_has_seen_is_known_whatever_becomes_of_its_dataset(
     facts = json.loads(run("audit", mine, "--json").stdout)
     assert facts["rights"] == {"LicenseRef-own, Another": 2, "licence unknown, holder not named": 1}
     assert {"dog.mp4", "IMG_0042.mp4"} <= {row.get("from") for row in facts["list"]}
+
+    # of what was taken out the weights know as before, and it is found, too
+    assert facts["taken out of the dataset since"] == ["train/dog.mp4"]
+    small = video.read(footage / "dog.mp4").frames[2:-2, 1:-1, 2:-2]
+    video.write(tmp_path / "copy.mp4", np.stack([video.resize(frame, 56, 100) for frame in small]), 12)
+    found = json.loads(run("audit", mine, "--find", tmp_path / "copy.mp4", "--json").stdout)
+    assert found["nearly the same"] == found["taken out of the dataset since"] == ["train/dog.mp4"]
+    found = json.loads(run("audit", mine, "--find", footage / "cat.mp4", "--json").stdout)
+    assert found["trained on it"] == ["train/cat.mp4"] and "taken out of the dataset since" not in found
+    video.write(tmp_path / "other.mp4", np.stack(scene(np.random.default_rng(9), 24)), 12)
+    found = json.loads(run("audit", mine, "--find", tmp_path / "other.mp4", "--json").stdout)
+    assert found["nearly the same"] == "not known"  # the cat that it was trained on is no longer there to compare
 
 
 def test_inspect_accounts_for_every_file(taught: Path) -> None:

@@ -9,13 +9,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from chronotope.cli.evaluate import trial_text
 from chronotope.evaluate.attribution import attribution
 from chronotope.evaluate.report import write_report
-from chronotope.evaluate.suite import Case, read_cases, write_cases
+from chronotope.evaluate.suite import Case, make_suite, read_cases, write_cases
 from chronotope.evaluate.trial import FEWEST, Trial
 from chronotope.media import video
 from chronotope.worlds.check import Check
@@ -100,6 +101,67 @@ def test_a_stranger_scores_a_folder_and_compares(smoke: Path, tmp_path: Path) ->
     assert "is missing" in refused(
         "evaluate", "--videos", str(videos), "--specs", str(plan), "--out", str(out), status=1
     )
+
+
+def test_videos_are_judged_for_what_their_tags_say(tmp_path: Path) -> None:
+    """Of one's own making: another case is refused; selection, layer, words, seeds and settings are in the report."""
+    fitting = [case for case in make_suite("smoke") if (case.spec.num_frames, case.spec.width) == (17, 64)]
+    first, second = [case for case in fitting if case.spec.height == fitting[0].spec.height][:2]
+    write_cases([first, second], tmp_path / "plan.jsonl")
+    videos, model = tmp_path / "videos", {"dit": "0123456789abcdef"}
+    tried = {"by": "the detector", "tries": [{"seed": 1, "confidence": 0.1}, {"seed": 2, "confidence": 0.2}], "kept": 1}
+
+    def write(case: Case, **tags: Any) -> None:
+        video.write(videos / case.file, render(case.spec).frames, case.spec.fps, metadata={"case": case.id, **tags})
+
+    def judged(out: str) -> tuple[dict[str, Any], str]:
+        words = ("--videos", videos, "--specs", tmp_path / "plan.jsonl", "--out", tmp_path / out)
+        result = run("evaluate", *words)
+        assert result.exit_code == 0, result.output
+        return json.loads((tmp_path / out / "report.json").read_text())["about"], result.stderr
+
+    videos.mkdir()
+    for case, task in ((first, "text to video"), (second, "keyframes")):
+        write(case, prompt=case.prompt, seed=case.seed, model=model, num_steps=30, task=task)
+    about, said = judged("right")
+    assert about["seeds"] == "those of the plan, by the videos' tags" and "by their tags" not in said
+    assert about["made with"] == "dit 0123456789abcdef, steps 30 (2 of 2 videos)" and "selection" not in about
+
+    write(first, prompt="something else", seed=first.seed + 1, model=model, num_steps=2)
+    write(second, layer="truth")
+    about, said = judged("others")
+    assert about["prompts"] in said and f"first {first.file}: something else" in said
+    assert about["seeds"] == "1 of 2 videos have other seeds than the plan, by their tags" and about["seeds"] in said
+    assert about["layers by tags"] == "1 of 2 videos are of layer truth, by their tags" and "layer" not in about
+
+    for case, steps in ((first, 30), (second, 3)):
+        write(case, prompt=case.prompt, seed=case.seed, model=model, num_steps=steps)
+    about, said = judged("mixed")
+    assert "made in 2 ways: dit 0123456789abcdef, steps 30 (1 of 2 videos); dit" in said and "steps 3 (" in said
+
+    write(first, prompt=first.prompt, seed=2, selected=tried)
+    write(second, prompt=second.prompt, seed=second.seed)
+    about, said = judged("selected")
+    assert about["selection"].startswith("best of 2 by the detector") and "1 of 2 videos were selected" in said
+    compared = run("compare", tmp_path / "right", tmp_path / "selected").stderr
+    assert "selected were selected: best of 2" in compared and "right were selected" not in compared
+    assert f"of {tmp_path / 'others'}, 1 of 2" in run("compare", tmp_path / "others", tmp_path / "right").stderr
+
+    for case in (first, second):
+        write(case, layer="truth")
+    about, said = judged("truth")
+    assert about["layer"] == "truth" and "2 of 2 videos are not of a model: their tags say layer truth" in said
+
+    for name, other in ((first.file, videos / second.file), (second.file, videos / first.file)):
+        shutil.copyfile(other, tmp_path / name)
+    for path in videos.iterdir():
+        path.unlink()
+    for case in (first, second):
+        shutil.move(tmp_path / case.file, videos)
+    said = refused(
+        "evaluate", "--videos", videos, "--specs", tmp_path / "plan.jsonl", "--out", tmp_path / "out", status=1
+    )
+    assert f"{first.file} was made for the case {second.id}" in said and not (tmp_path / "out/report.json").exists()
 
 
 def test_layers_and_memorisation_become_part_of_the_report(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chronotope import checkpoint
+from chronotope import Generator, checkpoint
 from chronotope.cli import info
 from chronotope.config import to_dict
 from chronotope.data.record import TrainingRecord, read_record, words_of
@@ -17,6 +18,8 @@ from chronotope.generate.pipeline import WEIGHTS
 from chronotope.generate.stored.folders import find_model
 from chronotope.generate.stored.knowledge import vocabulary_of_model
 from chronotope.media import video
+from chronotope.prompt import read_prompts
+from chronotope.request import Inputs, Request
 from chronotope.storage import read_json, write_json
 from chronotope.worlds.stage.captions import captions
 from chronotope.worlds.stage.sample import sample_spec
@@ -134,6 +137,24 @@ def test_notes_go_to_stderr_and_the_video_is_made(tmp_path: Path) -> None:
     notes = [line for line in result.stderr.splitlines() if line.startswith("note: ")]
     assert [note for note in notes if "not on 80x48" in note or "dragon" in note] == notes and len(notes) == 2
     assert f"`chronotope info {model}`" in notes[1]
+
+
+def test_python_says_what_the_command_line_says(tmp_path: Path) -> None:
+    """The notes of one request are the same in `generate`, in `plan` and on the command line, and are saved."""
+    model = save_recorded_run(tmp_path / "model")
+    generator = Generator.load(model)
+    words = ("a red dragon", "--no-expand", "--size", "80x48", "--seconds", "1", "--model", model)
+    typed: Any = answer("generate", *words, "--dry-run")["notes"]
+    assert len(typed) == 2 and "not on 80x48" in typed[0] and "dragon" in typed[1]
+    made = generator.generate("a red dragon", width=80, height=48, num_frames=8, num_inference_steps=1)
+    assert made.origin["notes"] == typed
+    made.save(tmp_path / "x.mp4")
+    assert read_json(video.sidecar(tmp_path / "x.mp4"))["notes"] == typed
+    asked = Request(read_prompts("a red dragon"), Inputs(), 48, 80, 8, word_notes=("no caption had 'dragon'",))
+    assert generator.plan(asked).notes == ("no caption had 'dragon'", typed[0])
+    shutil.rmtree(model)  # a loaded model needs its folder no more
+    said = generator.generate("a red ball", num_inference_steps=1).origin["notes"]
+    assert len(said) == 1 and "no note says which words" in said[0] and "model.json" in said[0]
 
 
 def test_a_model_without_a_record_says_so_once(tmp_path: Path) -> None:

@@ -208,6 +208,21 @@ def test_a_strangers_folder_needs_no_manifest_but_its_lengths_and_kinds_are_chec
         assert any(path.name in defect and says in defect for defect in defects), says
 
 
+def test_exchanged_videos_are_found_without_a_manifest(copied: Callable[[str], ExportRequest]) -> None:
+    """Each says in its tags for which prompt it was made; another text than any of the benchmark's is no defect."""
+    request = copied("evalcrafter")
+    (request.out / MANIFEST).unlink()
+    first, second, third = (request.out / file for file in NAMES["evalcrafter"])
+    content, prompts = video.read(first), [row.prompt for row in plan(request)]
+    for path, prompt in ((first, prompts[1]), (second, prompts[0]), (third, f"{prompts[2]}, cut")):
+        video.write(path, content.frames, content.fps, metadata={"prompt": prompt})
+        video.sidecar(path).unlink()
+    assert validate(request) == [
+        f"videos/{path.name} was made for another prompt, as its tags say: {prompt}"
+        for path, prompt in ((first, prompts[1]), (second, prompts[0]))
+    ]
+
+
 def test_a_manifest_that_lies_is_found_out(copied: Callable[[str], ExportRequest]) -> None:
     request = copied("compbench")
     rows = rows_of(request)

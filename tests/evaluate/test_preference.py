@@ -167,6 +167,26 @@ def test_the_page_holds_the_videos_and_names_none(folders: Path) -> None:
                 assert content not in [path.read_bytes() for path in (folders / "a").iterdir()]
 
 
+def test_pairs_are_of_what_their_tags_say(tmp_path: Path) -> None:
+    """Sides made for two cases are refused; other words and selection are said."""
+    frames = np.zeros((4, 32, 32, 3), np.uint8)
+    tried = {"by": "the detector", "tries": [{"seed": 1}, {"seed": 2}], "kept": 1}
+    for folder, prompt, told in (("a", "a red ball", {}), ("b", "a blue ball", {"selected": tried})):
+        (tmp_path / folder).mkdir()
+        video.write(
+            tmp_path / folder / "0.mp4", frames, 8, metadata={"case": "0000-0-00000000", "prompt": prompt} | told
+        )
+    (tmp_path / "prompts.jsonl").write_text('{"file": "0.mp4", "prompt": "a red ball"}\n')
+    words = ("prefer", tmp_path / "a", tmp_path / "b", "--checks", 2, "--out")
+    assert "1 of 1 pairs were made from different prompts" in (said := run(*words, tmp_path / "one").stderr)
+    assert f"1 of 1 videos of {tmp_path / 'b'} were selected" in said
+    said = run(*words, tmp_path / "two", "--prompts", tmp_path / "prompts.jsonl").stderr
+    assert f"videos of {tmp_path / 'b'} were made from other words" in said and f"of {tmp_path / 'a'} were" not in said
+    video.write(tmp_path / "b" / "0.mp4", frames, 8, metadata={"case": "0001-0-00000000", "prompt": "a red ball"})
+    assert "was made for the case 0000-0-00000000 in" in refused(*words, tmp_path / "three", status=1)
+    assert not (tmp_path / "three").exists()
+
+
 def test_a_broken_video_is_far_from_its_source() -> None:
     frames = np.zeros((6, 32, 48, 3), np.uint8)
     frames[:, 8:16, 8:16] = 255

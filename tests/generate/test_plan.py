@@ -53,7 +53,7 @@ def test_backward_extensions_of_one_clip_share_its_frames(generator):
     first, second = (past.frames for past in pasts)
     assert len(first) == 18 and np.array_equal(first[8:], source) and np.array_equal(second[8:], source)
     assert not np.array_equal(first[:8], second[:8])
-    assert "8 frames instead of 6" in pasts[0].origin["notes"][-1]
+    assert "8 frames instead of 6" in "".join(pasts[0].origin["notes"])
 
 
 def test_two_clips_of_other_sizes_are_connected(generator):
@@ -178,6 +178,11 @@ def test_an_edit_with_strength_0_is_the_clip(generator):
     nothing = generator.generate("a red ball", video=source, task="edit", strength=0.0, **SIZE)
     assert np.array_equal(nothing.frames, source)  # all of it is known
     assert bool((plan.canvas.level == 0).all())
+    said = "nothing is generated and the prompt has no effect: the task 'edit' keeps all that is given"
+    assert said in plan.notes and said in nothing.origin["notes"]
+    pictures = tuple((second, source[0]) for second in (0.0, 0.125))
+    kept = generator.plan(Request(read_prompts("x"), Inputs(images=pictures), 32, 48, 2, 8.0))
+    assert any("'keyframes' keeps" in note for note in kept.notes) == (kept.num_frames == 2)
     some, all_new = (
         generator.generate("a red ball", video=source, task="edit", strength=s, **SIZE).frames for s in (0.5, 1.0)
     )
@@ -190,7 +195,7 @@ def test_only_the_span_is_remade(generator):
     changed = [not np.array_equal(a, b) for a, b in zip(made.frames, source, strict=True)]
     assert changed == [False] * 4 + [True] * 4 + [False] * 8
     wider = generator.generate("a red ball", video=source, task="retake", span=(0.6, 1.1), **SIZE)
-    assert "remade from 0.5 s to 1.5 s" in wider.origin["notes"][-1]
+    assert "remade from 0.5 s to 1.5 s" in "".join(wider.origin["notes"])
 
 
 def test_only_the_masked_region_is_remade(generator):
@@ -215,6 +220,8 @@ def test_outpainting_keeps_the_clip(generator):
     assert made.frames.shape == (5, 64, 64, 3) and np.array_equal(made.frames[:, 16:48, 16:48], source)
     with pytest.raises(UsageError, match="larger than"):
         generator.generate("a red ball", video=source, task="outpaint", **{**SIZE, "height": 16})
+    with pytest.raises(UsageError, match="already has 48x32, so nothing lies around it"):
+        generator.generate("a red ball", video=clip(5), task="outpaint", **SIZE)
 
 
 def test_a_story_depends_on_the_times_of_its_prompts(generator):
@@ -292,7 +299,8 @@ def test_the_model_supplies_the_defaults_of_a_request(generator):
     assert (canvas.height, canvas.width, canvas.fps) == (defaults.height, defaults.width, defaults.fps)
     assert (plan.num_frames, plan.num_new) == (defaults.num_frames, defaults.num_frames)
     assert (sampling.num_steps, sampling.guidance.scale) == (defaults.num_steps, defaults.guidance_scale)
-    assert (sampling.solver, sampling.negative_prompt, sampling.enlargement, plan.notes) == ("euler", "", 1, ())
+    assert (sampling.solver, sampling.negative_prompt, sampling.enlargement) == ("euler", "", 1)
+    assert len(plan.notes) == 1 and "no record of its training" in plan.notes[0]
     other = generator.plan(Request(read_prompts("x"), Inputs(), 64, 80, 5, 4.0, 3, 1.5, "heun", "y"))
     canvas, sampling = other.canvas, other.sampling
     assert (canvas.height, canvas.width, canvas.fps, other.num_frames) == (64, 80, 4.0, 5)

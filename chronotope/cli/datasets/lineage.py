@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from chronotope import checkpoint
 from chronotope.curate.decide import NEAR_BITS_OF_PICTURES
-from chronotope.curate.fingerprints import NEAR_BITS, Fingerprinted, near_duplicates
-from chronotope.curate.listing import Row, looked_at
-from chronotope.curate.look import Looked, look
+from chronotope.curate.fingerprints import NEAR_BITS, Fingerprinted, near_duplicates, scenes
+from chronotope.curate.listing import Row, looked_at, source_identities
+from chronotope.curate.look import EVERY, Looked, Shot, look
 from chronotope.curate.removal import removals, remove_source
 from chronotope.curate.write import written_contents
 from chronotope.data.exports.verify import stale_descriptions
@@ -27,6 +27,7 @@ __all__ = ["audited", "find_in", "remove_from"]
 
 AS_RECORDED = ", as far as is recorded"
 NEXT = "train again in a new folder: these weights, and their latents, keep what they have seen"
+TAKEN_OUT = "taken out of the dataset since"
 FIND_SECONDS = 60.0  # of a part of the video that is looked for
 
 
@@ -68,6 +69,9 @@ def audited(run: Path, data: Sequence[Path]) -> dict[str, Any]:
         facts["merged of"] = [
             f"{one.get('adapter')}, weight {one.get('weight')}, hash {one.get('hash')}" for one in merged
         ]
+    if taken := [clip for one in found for clip in _taken_out(one)]:
+        facts[TAKEN_OUT] = taken
+        facts["next"] = NEXT
     facts |= _not_recorded(description)
     if unknown:
         facts["not found"] = [
@@ -82,21 +86,27 @@ def find_in(run: Path, data: Sequence[Path], file: Path) -> dict[str, Any]:
     description = _description(run)
     found, unknown = _trained_on(run, description, data)
     lost, content = _not_recorded(description), file_sha256(file)
-    exact, near = [], []
     looked = look(file, FIND_SECONDS)
-    for one in found:
-        sources = _sources(one)
-        shown = [row for row in one.curation if row.get("clip") in sources]  # without those held out
-        exact += [name for name, sha256 in sources.items() if sha256 == content]
-        exact += [row["clip"] for row in shown if row["source"]["sha256"] == content]
-        near += _near(looked, one, shown)
-    known = not unknown and all(one.dataset is not None for one in found)
+    alike = [_alike(looked, content, one) for one in found]
+    exact = {clip for one in alike for clip in one.exact}
+    near, shared = ({clip for one in alike for clip in getattr(one, kind)} - exact for kind in ("near", "shared"))
+    plain = not any(shot.hashes for shot in looked.shots)
+    known = not unknown and not plain and all(one.whole for one in alike)
     facts: dict[str, Any] = {
         "video": str(file),
-        "trained on it": sorted(set(exact)) or ("not known" if unknown else f"no{AS_RECORDED if lost else ''}"),
-        "nearly the same": sorted(set(near) - set(exact)) or ("none" if known else "not known"),
-        **lost,
+        "trained on it": sorted(exact) or ("not known" if unknown else f"no{AS_RECORDED if lost else ''}"),
+        "nearly the same": sorted(near) or ("none" if known else "not known"),
     }
+    if looked.picture:
+        none = f"none, of one frame each {EVERY:g} s" if known else "not known"
+        facts["nearly a frame of"] = sorted(shared) or none
+    elif shared:
+        facts["has nearly the picture"] = sorted(shared)
+    if plain:
+        facts["not compared"] = "it is of nearly one colour, by which nothing is recognised"
+    if taken := sorted((exact | near | shared) & {clip for one in found for clip in _taken_out(one)}):
+        facts[TAKEN_OUT] = taken
+    facts |= lost
     if unknown:
         facts["not found"] = f"{len(unknown)} of {len(unknown) + len(found)} folders of latents; name them with --data"
     return facts
@@ -108,23 +118,54 @@ def _not_recorded(description: dict[str, Any]) -> dict[str, Any]:
     return {"not recorded": [f"what trained the weights {name or 'of this model'}" for name in lost]} if lost else {}
 
 
-def _near(looked: Looked, one: _Trained, shown: Sequence[Row]) -> list[str]:
-    """Return the clips of a curated dataset of which a shot of the video shows most frames."""
-    if one.dataset is None:
-        return []
-    files = looked_at(one.dataset)
-    shots = [Fingerprinted("video", shot.hashes, (1.0,), "", shot.colour) for shot in looked.shots]
-    bits = NEAR_BITS_OF_PICTURES if looked.picture else NEAR_BITS
-    near = []
-    for row in shown:
-        source = files.get(row["file"])
-        if source is None or source.picture != looked.picture:
+@dataclass
+class _Alike:
+    """Which clips of a folder of latents are a file, show nearly the same, or share a frame with it where one of both
+    is a picture; `whole` where all of them were compared.
+    """
+
+    exact: list[str] = field(default_factory=list)
+    near: list[str] = field(default_factory=list)
+    shared: list[str] = field(default_factory=list)
+    whole: bool = True
+
+
+def _alike(looked: Looked, content: str, one: _Trained) -> _Alike:
+    """Compare a file with the clips that trained a run, by what was noted of their sources when they were curated."""
+    found, known = _Alike(whole=one.dataset is not None), _rows_by_content(one)
+    files = looked_at(one.dataset) if one.dataset else {}
+    contents = {name: file.sha256 for name, file in source_identities(one.dataset).items()} if one.dataset else {}
+    for clip, sha256 in _sources(one).items():
+        row = known.get((clip, sha256))
+        if content in (sha256, row and row["source"]["sha256"]):
+            found.exact.append(clip)
+        source = files.get(row["file"]) if row else None
+        if row is None or source is None or contents.get(row["file"]) != row["source"]["sha256"]:
+            found.whole = False
             continue
         for shot in (shot for shot in source.shots if shot.start == row["start"]):
-            clip = Fingerprinted("clip", shot.hashes, (0.0,), "", shot.colour)
-            if any(near_duplicates([clip, each], bits) for each in shots):
-                near.append(row["clip"])
-    return near
+            if source.picture == looked.picture:
+                bits = NEAR_BITS_OF_PICTURES if looked.picture else NEAR_BITS
+                if any(_shows(each, shot, bits) for each in looked.shots):
+                    found.near.append(clip)
+            elif any(_shares_a_frame(each, shot) for each in looked.shots):
+                found.shared.append(clip)
+    return found
+
+
+def _shows(one: Shot, other: Shot, bits: int) -> bool:
+    """Return whether most frames of one shot, or most of them mirrored, are nearly frames of the other."""
+    ranked = [Fingerprinted(f"{rank}", shot.hashes, (rank,), "", shot.colour) for rank, shot in enumerate((other, one))]
+    return bool(near_duplicates(ranked, bits))
+
+
+def _shares_a_frame(one: Shot, other: Shot) -> bool:
+    """Return whether the only frame of one of two shots is nearly a frame of the other: by what is seen in it, since
+    nothing moves in a picture.
+    """
+    few, many = sorted((scenes(one.hashes), scenes(other.hashes)), key=len)
+    ranked = [Fingerprinted(f"{rank}", hashes, (rank,)) for rank, hashes in enumerate((many, few))]
+    return bool(near_duplicates(ranked, NEAR_BITS_OF_PICTURES))
 
 
 def remove_from(run: Path, data: Sequence[Path], name: str) -> dict[str, Any]:
@@ -197,9 +238,22 @@ def _rows_by_content(one: _Trained) -> dict[tuple[str, str], Row]:
         return {}
     contents = written_contents(one.dataset)
     kept = [row for row in one.curation if row["state"] == "kept"]
-    taken = [row["was"] for row in removals(one.dataset) if "was" in row]  # older lines lack it
+    removed = [row for row in removals(one.dataset) if "was" in row]  # older lines lack it
+    taken = [{**row["was"], "source": {"sha256": row["sha256"]}} for row in removed]
     found = {(row["clip"], row["content"]): row for row in taken}
     return found | {(row["clip"], contents.get(row["clip"], "")): row for row in kept}
+
+
+def _taken_out(one: _Trained) -> list[str]:
+    """Return the clips that trained a run and were taken out of their dataset since."""
+    if one.dataset is None:
+        return []
+    removed = removals(one.dataset)
+    gone = {(row["was"]["clip"], row["was"]["content"]) for row in removed if "was" in row}
+    whole = {row["sha256"] for row in removed if row["start"] is None}  # a file without a cut is its own clip
+    kept = {row["clip"] for row in one.curation if row["state"] == "kept"}
+    items = _sources(one).items()
+    return [clip for clip, sha256 in items if clip not in kept and ((clip, sha256) in gone or sha256 in whole)]
 
 
 def _rights_of(row: Row | None) -> tuple[str, str]:

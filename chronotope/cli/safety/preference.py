@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from chronotope.errors import FileProblem, UsageError
 from chronotope.evaluate.documents import read_rows
 from chronotope.evaluate.preference.answers import CHANCE, Preference, Rater, binomial_tail, read_answers, summarise
 from chronotope.evaluate.preference.study import read_key, shared_files, write_study
+from chronotope.evaluate.told import case_of, num_tries, other_words, read_origins
 from chronotope.sealed import unsealed
 
 __all__ = ["make_study", "read_study", "study_text"]
@@ -32,10 +33,35 @@ def make_study(
         raise UsageError(f"--first {first} is too many: {a} and {b} have {len(files)} pairs; leave it out to show all")
     if first is not None:
         files = sorted(random.Random(seed).sample(files, first))
-    study = write_study(a, b, out, files, checks, seed, _prompts(prompts, files) if prompts else None)
+    shown = _prompts(prompts, files) if prompts else None
+    _compare_origins(a, b, files, shown or {})
+    study = write_study(a, b, out, files, checks, seed, shown)
     page = out / "page.html"
     say(f"send {page} to raters, and keep {out / 'key.json'} to yourself")
     return {"page": str(page), "pairs": len(files), "attention checks": len(study.items) - len(files)}
+
+
+def _compare_origins(a: Path, b: Path, files: Sequence[str], prompts: Mapping[str, str]) -> None:
+    """Refuse pairs whose sides were made for two cases, as their tags say; say which were made from other words or are
+    selected.
+    """
+    found = {folder: read_origins(folder, files) for folder in (a, b)}
+    for name in files:
+        cases = [case_of(found[folder][name]) for folder in (a, b)]
+        if all(cases) and cases[0] != cases[1]:
+            raise FileProblem(
+                f"{name} was made for the case {cases[0]} in {a} and for {cases[1]} in {b}, as their tags say; "
+                "give the outputs of both systems for one prompt the same name"
+            )
+    for folder, origins in found.items():
+        if selected := [name for name in files if num_tries(origins[name]) > 1]:
+            say(f"note: {len(selected)} of {len(files)} videos of {folder} were selected from several tries")
+        if others := [name for name in files if name in prompts and other_words(origins[name], prompts[name])]:
+            some = f"{len(others)} of {len(files)} videos of {folder} were made from other words than raters see"
+            say(f"note: {some}, by their tags, first {others[0]}: {origins[others[0]]['prompt']}")
+    told = [[found[folder][name].get("prompt") for folder in (a, b)] for name in files if name not in prompts]
+    if differing := sum(all(pair) and pair[0] != pair[1] for pair in told):
+        say(f"note: {differing} of {len(files)} pairs were made from different prompts, by their tags")
 
 
 def _prompts(path: Path, files: Sequence[str]) -> dict[str, str]:

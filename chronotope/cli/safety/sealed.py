@@ -18,6 +18,7 @@ from chronotope.evaluate.sealed.adapter import find_adapter
 from chronotope.evaluate.sealed.kit import read_key, read_kit, seal_file
 from chronotope.evaluate.sealed.run import Committed, check_run, run_kit
 from chronotope.evaluate.suite import name_of, read_cases
+from chronotope.evaluate.told import describe, read_origins
 
 __all__ = ["SealedRequest", "evaluate_sealed", "seal_prompts", "sealed_text"]
 
@@ -107,7 +108,10 @@ def _judge(found: Committed, request: SealedRequest) -> Any:
         "ledger": found.head,
         "folder": os.path.relpath(videos.resolve(), out.resolve()),
     }
-    made = make_report(verdicts, about)
+    told, notes = describe(cases, read_origins(videos, [case.file for case in cases]))
+    for sentence in notes:
+        say(f"note: {sentence}")
+    made = make_report(verdicts, about | told)
     save_report(made, videos, out)
     return made["summary"]["success"]
 

@@ -12,6 +12,7 @@ from chronotope.evaluate.exports import worldscore
 from chronotope.evaluate.exports.layouts import find_format, plan
 from chronotope.evaluate.exports.manifest import MANIFEST, file_hash, read_manifest
 from chronotope.evaluate.exports.requests import ExportRequest, LengthRule, PlannedVideo
+from chronotope.evaluate.told import read_origins
 from chronotope.media import video
 
 __all__ = ["validate"]
@@ -86,9 +87,10 @@ def _deviating(what: str, values: Mapping[str, str]) -> Iterator[str]:
 
 
 def _manifest_problems(request: ExportRequest, videos: Sequence[PlannedVideo], infos: Infos) -> Iterator[str]:
-    """Say where the manifest, if there is one, disagrees with the plan and the files."""
+    """Say where the manifest, or without one the tags of the videos, disagrees with the plan and the files."""
     rows = read_manifest(request.out)
     if rows is None:
+        yield from _exchanged(request, videos, infos)
         return
     planned_files = {planned.file for planned in videos}
     for file in rows:
@@ -100,6 +102,16 @@ def _manifest_problems(request: ExportRequest, videos: Sequence[PlannedVideo], i
             yield from _row_problems(request, planned, rows[planned.file], info)
         elif info is not None:
             yield f"{planned.file} has no line in {MANIFEST}"
+
+
+def _exchanged(request: ExportRequest, videos: Sequence[PlannedVideo], infos: Infos) -> Iterator[str]:
+    """Name the videos that say that they were made for the prompt of another one."""
+    prompts = {planned.prompt for planned in videos}
+    origins = read_origins(request.out, infos)
+    for planned in videos:
+        made_for = origins.get(planned.file, {}).get("prompt")
+        if isinstance(made_for, str) and made_for != planned.prompt and made_for in prompts:
+            yield f"{planned.file} was made for another prompt, as its tags say: {made_for}"
 
 
 def _row_problems(

@@ -57,21 +57,18 @@ def record_of_worlds(folder: Path, adapters: Sequence[Adapter] = ()) -> Training
     return record if record is not None and record.only_worlds else None
 
 
-def training_notes(
-    model: Path | None,
-    plan: Plan,
-    files: Sequence[Path] = (),
-    on_words: Sequence[str] = (),
-    adapters: Sequence[Adapter] = (),
-) -> list[str]:
+def training_notes(model: Path | None, plan: Plan, adapters: Sequence[Adapter] = ()) -> list[str]:
     """Say what is unsealed in a model, and what a request has that it was not trained on; it is generated all the same.
 
-    `files` are the pictures and clips that it was made from, `on_words` the notes that name words already. A model
-    without a record of its training gives one note.
+    Words that the request has notes on already are left out. A model without a record of its training gives one note,
+    and so does one whose folder was removed after it was loaded.
     """
     if model is None:
         return []
-    record = record_of_model(model, adapters)
+    try:
+        record = record_of_model(model, adapters)
+    except FileProblem as problem:
+        return [f"no note says which words, sizes and lengths the model knows: {problem}"]
     sealed = [model / "autoencoder", model / "dit", *(find_adapter(adapter.folder) for adapter in adapters)]
     notes = unsealed(*(folder / "model.json" for folder in sealed))
     if record is None:
@@ -90,12 +87,13 @@ def training_notes(
         asked = "a picture" if count == 1 else f"{count} frames at {canvas.fps:g} frames a second"
         notes.append(f"the model was trained on {lengths_in_words(record)}, and not on {asked}; expect lower quality")
     texts = [prompt.text for prompt in plan.request.prompts] + [plan.sampling.negative_prompt]
-    unknown = _unnamed(record, " ".join(texts), " ".join(on_words))
+    unknown = _unnamed(record, " ".join(texts), " ".join(plan.request.word_notes))
     if unknown:
         where = f"`chronotope info {name_of(model)}` lists those known"
         notes.append(f"no caption in training had these words: {', '.join(unknown)}; {where}")
     notes += _others_that_know(model, record.unknown_words(" ".join(texts)))
-    foreign = [path for path in files if not _is_rendered(path)] if record.only_worlds else []
+    frames = [file.path for file in plan.request.files if file.kind != "mask"]
+    foreign = [path for path in frames if not _is_rendered(path)] if record.only_worlds else []
     if foreign:
         worlds = " and ".join(sorted({entry.partition(" ")[0] for entry in record.worlds}))
         notes.append(

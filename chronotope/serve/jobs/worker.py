@@ -207,7 +207,7 @@ class _Maker:
     def _prepare(self, task: Task) -> _Prepared:
         """Write the prompt as a caption, read the files and lay out the canvas."""
         from chronotope.caption.prompts import expand_prompts
-        from chronotope.generate.stored.knowledge import training_notes, vocabulary_of_model
+        from chronotope.generate.stored.knowledge import vocabulary_of_model
         from chronotope.safety.policy.decide import default_policy, read_policy
 
         generator, order, notes = self._generator, task.order, list[str]()
@@ -219,15 +219,14 @@ class _Maker:
         if vocabulary is not None:
             guidance = generator.defaults.guidance_scale if order.guidance is None else order.guidance
             found = expand_prompts(request.prompts, order.negative, guidance != 1, vocabulary)
-            request = replace(request, prompts=found.prompts, negative=found.negative, typed=found.typed)
-            notes += found.notes
+            changes = {"negative": found.negative, "typed": found.typed, "word_notes": tuple(found.notes)}
+            request = replace(request, prompts=found.prompts, **changes)  # type: ignore[arg-type]
             typed = {"typed_prompt": found.typed} if found.typed else {}
         told = text_of(tuple((prompt.seconds, prompt.text) for prompt in request.prompts))
         self._connection.send(Answer("told", task.id, message=told))
         plan = generator.plan(request.read(generator.defaults, generator.geometry, notes.append))
-        notes = [_without_folders(note, task) for note in (*notes, *training_notes(generator.folder, plan, (), notes))]
-        plan = replace(plan, notes=(*notes, *plan.notes))
-        return _Prepared(task, plan, told, tuple(notes), typed)
+        plan = replace(plan, notes=tuple(_without_folders(note, task) for note in (*notes, *plan.notes)))
+        return _Prepared(task, plan, told, plan.notes, typed)
 
     def _groups(self, prepared: Sequence[_Prepared]) -> Iterator[list[_Prepared]]:
         """Yield what is sampled in one pass: neighbours of one kind, as many as the memory holds."""
