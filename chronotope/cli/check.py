@@ -34,7 +34,7 @@ from chronotope.models.text import TextTokenizer
 from chronotope.sealed import unsealed
 from chronotope.storage import PARTS, file_sha256
 from chronotope.train.log import LOG, QUARANTINE, changes_in_log
-from chronotope.train.same_run import settings_of_run, strange_checkpoints
+from chronotope.train.same_run import settings_of_run, strange_checkpoints, strange_model
 
 __all__ = ["check", "refuse_other_videos", "say_problems_of_report"]
 
@@ -285,7 +285,8 @@ def _audit_part(folder: Path) -> Iterator[Finding]:
         yield Finding(f"{folder} holds no model, and its training has reached the last step: the model is gone", again)
     else:
         yield Finding(f"{folder} has not finished training", again, serious=False)
-    yield from _audit_model_of_run(folder)
+    if strange := strange_model(folder):
+        yield Finding(strange, "restore the files of one run")
     for sentence in strange_checkpoints(folder):
         yield Finding(sentence, "delete the files that were copied here from another run, or restore those of this one")
     for saved in checkpoint.checkpoints(folder):
@@ -321,21 +322,6 @@ def _reached_its_end(folder: Path) -> bool:
         latest, settings = checkpoint.latest_checkpoint(folder), settings_of_run(folder) or {}
         return latest is not None and int(latest.name) >= settings.get("train.steps", math.inf)
     return False
-
-
-def _audit_model_of_run(folder: Path) -> Iterator[Finding]:
-    """Compare a finished model with the checkpoints beside it: it may have been copied from another run."""
-    saved = {int(path.name): path for path in checkpoint.checkpoints(folder)}
-    if not saved or not (folder / "model.json").is_file():
-        return
-    with contextlib.suppress(ChronotopeError):  # said of each file on its own
-        training = checkpoint.read_description(folder).get("training", {})
-        steps = int(training.get("run", {}).get("train", {}).get("steps", 0))
-        other = f"{folder / 'model.json'} is not the model of the checkpoints beside it: it is of another run, or newer"
-        if steps > max(saved):
-            yield Finding(f"{other} ones were lost (a model of {steps} steps, checkpoints up to {max(saved)})")
-        elif steps in saved and not checkpoint.same_weights(saved[steps], folder):
-            yield Finding(f"{other} ones were lost (both are of {steps} steps)", "restore the files of one run")
 
 
 def _audit_weights(folder: Path) -> Iterator[Finding]:

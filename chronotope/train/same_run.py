@@ -14,9 +14,9 @@ from typing import Any
 
 from chronotope import checkpoint
 from chronotope.config import to_dict
-from chronotope.errors import FileProblem, UsageError
+from chronotope.errors import ChronotopeError, FileProblem, UsageError
 
-__all__ = ["changes_in_settings", "check_same_run", "settings_of_run", "strange_checkpoints"]
+__all__ = ["changes_in_settings", "check_same_run", "settings_of_run", "strange_checkpoints", "strange_model"]
 
 FIXED = (
     "seed",
@@ -86,6 +86,22 @@ def strange_checkpoints(run: Path) -> list[str]:
     if first and (settings := _settings_in_toml(run)):
         found += _strange(run / "config.toml", settings, *first)
     return found
+
+
+def strange_model(run: Path) -> str:
+    """Say where a finished model is not that of the checkpoints beside it; "" where it is, or nothing tells."""
+    saved = {int(path.name): path for path in checkpoint.checkpoints(run)}
+    if not saved or not (run / "model.json").is_file():
+        return ""
+    with contextlib.suppress(ChronotopeError):  # said of each file on its own
+        training = checkpoint.read_description(run).get("training", {})
+        steps = int(training.get("run", {}).get("train", {}).get("steps", 0))
+        other = f"{run / 'model.json'} is not the model of the checkpoints beside it: it is of another run, or newer"
+        if steps > max(saved):
+            return f"{other} ones were lost (a model of {steps} steps, checkpoints up to {max(saved)})"
+        if steps in saved and not checkpoint.same_weights(saved[steps], run):
+            return f"{other} ones were lost (both are of {steps} steps)"
+    return ""
 
 
 def _strange(path: Path, about: Mapping[str, Any], first: Path, expected: Mapping[str, Any]) -> list[str]:

@@ -197,6 +197,9 @@ def test_a_model_of_another_run_is_found(copied: Path, data: Path, trained: Path
             shutil.copy(other / "dit" / name, copied / "dit")
         result = run("check", copied)
         assert result.exit_code == 1 and says in result.stderr, result.stderr
+        if steps == 4:
+            said = fit(data, copied).stderr
+            assert "is trained already" in said and "is not the model of the checkpoints beside it" in said
     said = fit(data, copied, "train.steps=12").stderr
     assert "is a model of 8 steps; this training, of 4, will replace it" in said
 

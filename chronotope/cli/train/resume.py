@@ -22,7 +22,7 @@ from chronotope.parallel import join_ranks
 from chronotope.sealed import unsealed
 from chronotope.storage import locked, read_json, remove_partials
 from chronotope.train.log import changes_in_log
-from chronotope.train.same_run import changes_in_settings, check_same_run
+from chronotope.train.same_run import changes_in_settings, check_same_run, strange_model
 
 __all__ = ["train_or_resume", "writing_run"]
 
@@ -114,6 +114,8 @@ def _say_finished(run: Path, config: Any, done: int, data: list[dict[str, Any]])
         say(f"note: not used: {change}")
     for sentence in changes_in_data(run, data, finished=True):
         say(sentence)
+    if strange := strange_model(run):
+        say(f"note: {strange}; restore the files of one run")
     if latest := checkpoint.latest_checkpoint(run):
         for change in changes_in_log(run, checkpoint.read_counters(latest)):
             say(f"note: {change}")
