@@ -21,13 +21,14 @@ from chronotope.curate.decide import Decision, Filters, Item, decide, keys_of
 from chronotope.curate.listing import Row, earlier_header, set_aside, write_manifest
 from chronotope.curate.look import Looked, look
 from chronotope.curate.removal import is_removed, removals, taken_out
-from chronotope.curate.rights import Policy, Rights, described_rights, opt_out_signals
+from chronotope.curate.rights import OWN, Policy, opt_out_signals
 from chronotope.curate.text import check_installed
 from chronotope.curate.write import Planned, write_clips
 from chronotope.errors import ChronotopeError, DecoderUnavailableError, FileProblem, UsageError
 from chronotope.jsonl import append_jsonl
 from chronotope.manifest import CURATE_AGAIN, Source, described, identify, read_manifest, seal, source_of
 from chronotope.media.damage import DAMAGE_ADVICE
+from chronotope.media.rights import RecordedRights, Rights, described_rights
 from chronotope.progress import Progress
 from chronotope.prompt import story_between
 from chronotope.sealed import read_sealed
@@ -35,6 +36,7 @@ from chronotope.storage import locked, remove_partials
 
 __all__ = ["Curated", "RawFile", "curate"]
 
+TAGS = ("copyright", "license", "licence", "usageterms", "rights")  # of media files, about rights
 CHANGED = "it was changed while it was read; run the same command again"
 
 Note = Callable[[str], None]
@@ -88,16 +90,17 @@ def curate(
     """
     if not files:
         raise FileProblem("there are no videos or pictures to curate")
-    policy_rights = {file.name: policy.rights(inner_name(file)) for file in files}
-    _check_rights(policy, policy_rights)
+    recorded = RecordedRights()
+    _check_rights(policy, {file.name: policy.rights(inner_name(file), (), recorded.of(file.path)) for file in files})
     if filters.text:
         check_installed()
     with locked(out):
         remove_partials(out, out / "train", out / "heldout")
         _check_folder(out)
         seen = _look_at_all(files, out, filters, progress, note)
+        before = {file.name: recorded.of(file.path, seen[file.name].source.sha256) for file in files}
         rights = {
-            file.name: replace(policy_rights[file.name], signals=tuple(_signals(file, seen.get(file.name))))
+            file.name: policy.rights(inner_name(file), _signals(file, seen.get(file.name)), before[file.name])
             for file in files
         }
         captions = {file.name: _captions(file, captions_of, note) for file in files}
@@ -105,7 +108,9 @@ def curate(
         rows, planned = _decided(files, seen, rights, policy, filters, captions, splits)
         rows, planned = _without_removed(out, rows, planned)
         divided = {item["file"] for item in rows if item["state"] == "kept" and item["captions"] and not item["whole"]}
-        for sentence in (*_noticed(seen, planned), *_worth_knowing(rows, planned)):
+        for sentence in (*_said_of_rights(policy, rights, before, seen), *_noticed(seen, planned)):
+            note(sentence)
+        for sentence in _worth_knowing(rows, planned):
             note(sentence)
         if divided:
             cut = "1 file that was" if len(divided) == 1 else f"{len(divided)} files that were"
@@ -138,6 +143,40 @@ def curate(
         unusable=tuple((row["file"], row["why"]) for row in rows if row["state"] in ("refused", "unreadable")),
         gone=gone,
     )
+
+
+def _said_of_rights(
+    policy: Policy, rights: Mapping[str, Rights], before: Mapping[str, Rights], seen: Mapping[str, _Seen]
+) -> Iterator[str]:
+    """Say which licences are those that the datasets of the files record, and where other ones are declared."""
+    known = {name: found for name, found in before.items() if found.known}
+    kept = [name for name, found in known.items() if rights[name].licence == found.licence != ""]
+    if kept:
+        named = ", ".join(f"{found} ({count})" for found, count in Counter(str(known[name]) for name in kept).items())
+        but = f", and --holder {policy.own} is for the others" if policy.own else ""
+        yield f"the licences of {_files(kept)} are those that their dataset records: {named}{but}"
+    other = [name for name, found in known.items() if rights[name].licence not in ("", found.licence)]
+    if other:
+        yield (
+            f"a dataset records other rights of {_files(other)} than are declared, which count, such as "
+            f"{rights[other[0]]} instead of {known[other[0]]} of {other[0]}"
+        )
+    tags = {name: _tag_of_rights(found) for name, found in seen.items() if rights[name].licence == OWN}
+    if tagged := [name for name, tag in tags.items() if tag and name not in known]:
+        yield (
+            f"{_files(tagged)} taken for footage of {rights[tagged[0]].holder}, as declared, with a tag about rights: "
+            f"{tagged[0]} ({tags[tagged[0]]})"
+        )
+
+
+def _files(names: Sequence[str]) -> str:
+    return f"{len(names)} {'file' if len(names) == 1 else 'files'}"
+
+
+def _tag_of_rights(seen: _Seen) -> str:
+    """Return the first tag of a file that is about licence or copyright; "" where there is none."""
+    tags = seen.looked.metadata if seen.looked else {}
+    return next((f"{key}: {text[:80]}" for key, text in tags.items() if key.lower() in TAGS and text.strip()), "")
 
 
 def _worth_knowing(rows: Sequence[Row], planned: Sequence[Planned]) -> Iterator[str]:
