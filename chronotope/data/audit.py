@@ -18,6 +18,7 @@ from chronotope.data.notes import Kinds
 from chronotope.data.recaptions import Recaptions
 from chronotope.data.rendered import (
     changes_since_curation,
+    changes_since_import,
     find_splits,
     held_out_copies,
     listed_files,
@@ -62,6 +63,7 @@ def audit_dataset(folder: Path, progress: Progress | None = None) -> Iterator[Fi
     yield from (Finding(note, serious=False) for note in found.notes_on_captions())
     yield from _audit_rendered(folder)
     yield from (Finding(sentence) for sentence in changes_since_curation(folder))
+    yield from (Finding(sentence, serious=False) for sentence in changes_since_import(folder))
     uncaptioned: list[tuple[str, str]] = []  # file and content
     generated: dict[str, str] = {}
     by_content: dict[str, str] = {}

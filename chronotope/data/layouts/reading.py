@@ -18,6 +18,7 @@ from pathlib import Path
 
 from chronotope.data.captions import Captions, decode_text, read_caption_file
 from chronotope.data.clips import REQUESTS, SUFFIXES, UNFINISHED, first_names
+from chronotope.data.contradictions import split_beside
 from chronotope.data.doubtful import doubts
 from chronotope.data.layouts.splits import KNOWN, LISTING, Split, held_out_places, listed_splits, split_of_folder
 from chronotope.data.recaptions import RECAPTIONS, Written, WrittenCaptions
@@ -209,6 +210,8 @@ class Reading:
         outside = Path(label).is_absolute()
         name = "/".join(path.parts[-2:]) if outside else label
         found = self._split_of(real, "" if outside else label, split)
+        if (of_spec := split_beside(path)) != "train" and not (found and found.heldout):
+            found = Split(True, f"because the spec beside it is of split {of_spec}")
         known = {**described_rights(self._recorded.of(path)), **described_rights(rights)}
         row = Row(label, name, (where,), path, captions, split=found, written=tuple(written), rights=Rights(**known))
         self._keep(real, row)
