@@ -10,7 +10,7 @@ The same command again looks at what is new or changed only. The result does not
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,9 @@ from chronotope.curate.write import Planned, write_clips
 from chronotope.errors import ChronotopeError, DecoderUnavailableError, FileProblem, UsageError
 from chronotope.jsonl import append_jsonl
 from chronotope.manifest import CURATE_AGAIN, Source, described, identify, read_manifest, seal, source_of
+from chronotope.media import video
 from chronotope.media.damage import DAMAGE_ADVICE
+from chronotope.media.generated import generated_by, generated_in_words
 from chronotope.media.rights import RecordedRights, Rights, described_rights
 from chronotope.progress import Progress
 from chronotope.prompt import story_between
@@ -110,7 +112,10 @@ def curate(
         divided = {item["file"] for item in rows if item["state"] == "kept" and item["captions"] and not item["whole"]}
         for sentence in (*_said_of_rights(policy, rights, before, seen), *_noticed(seen, planned)):
             note(sentence)
-        for sentence in _worth_knowing(rows, planned):
+        for sentence in (
+            *_worth_knowing(rows, planned),
+            *generated_in_words(out, {one.clip: one.generated_by for one in planned}),
+        ):
             note(sentence)
         if divided:
             cut = "1 file that was" if len(divided) == 1 else f"{len(divided)} files that were"
@@ -132,6 +137,7 @@ def curate(
                 raise FileProblem(f"no clip of {len(files)} files is left: {min(changed)}: {CHANGED}")
             more, changed = write_clips(out, planned, copy, progress, note)
             gone += more
+        rows = _as_written(out, rows, {one.clip for one in planned if _is_resampled(one)})
         _finish(out, rows, filters, policy, version)
     kept = [row for row in rows if row["state"] == "kept"]
     return Curated(
@@ -181,7 +187,7 @@ def _tag_of_rights(seen: _Seen) -> str:
 
 def _worth_knowing(rows: Sequence[Row], planned: Sequence[Planned]) -> Iterator[str]:
     """Say where clips are not what their sources are, and where copies had other captions."""
-    resampled = {one.source.file for one in planned if one.looked.variable_frame_rate and not one.shot.whole}
+    resampled = {one.source.file for one in planned if _is_resampled(one)}
     if resampled:
         yield f"the frame rate of {min(resampled)} varies, and the clips cut from it have a constant one" + (
             f"; so it is with {len(resampled) - 1} more files" if len(resampled) > 1 else ""
@@ -194,6 +200,25 @@ def _worth_knowing(rows: Sequence[Row], planned: Sequence[Planned]) -> Iterator[
             f"{len(other)} near-copies that are left out have other captions than the clips that are kept, such as "
             f"{other[0]['key']} (that of {other[0]['duplicate_of']} is used)"
         )
+
+
+def _is_resampled(one: Planned) -> bool:
+    return one.looked.variable_frame_rate and not one.shot.whole
+
+
+def _as_written(out: Path, rows: Sequence[Row], resampled: Collection[str]) -> list[Row]:
+    """Return the lines with the frames, the rate and the length of the clips of a constant rate that were written.
+
+    `seconds` stays the length of the span in the source.
+    """
+    found = []
+    for row in rows:
+        if row.get("clip") in resampled:
+            info = video.probe(out / row["clip"])
+            numbers = {"frames": info.num_frames, "fps": info.fps, "clip_seconds": info.seconds}
+            row = seal({**{name: value for name, value in row.items() if name != "seal"}, **numbers})
+        found.append(row)
+    return found
 
 
 def _noticed(seen: Mapping[str, _Seen], planned: Sequence[Planned]) -> Iterator[str]:
@@ -350,12 +375,16 @@ def _decided(
     items = [replace(item, captioned=bool(captions[item.file])) for item in _items(usable, seen)]
     decisions = decide(items, filters, splits)
     planned = []
+    made_by = {name: generated_by(usable[name].path) for name in {item.file for item in items}}
     for item in items:
         file, decision = usable[item.file], decisions[item.key]
         words = captions_of_shot(captions[item.file], item.shot.start, item.shot.seconds, item.shot.whole)
         row = _clip_row(item, decision, seen[item.file], rights[item.file], words)
+        if made_by[item.file]:
+            row["generated_by"] = made_by[item.file]
         if not decision.reason:
-            planned.append(Planned(row["clip"], file.path, item.looked, item.shot, words, seen[item.file].source))
+            source = seen[item.file].source
+            planned.append(Planned(row["clip"], file.path, item.looked, item.shot, words, source, made_by[item.file]))
         rows.append(row)
     rows.sort(key=lambda row: (row["file"], row["key"]))
     return [seal(row) for row in rows], planned

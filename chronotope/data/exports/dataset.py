@@ -14,10 +14,11 @@ from typing import Any, Literal
 from chronotope.data.captions import LEVELS, Captions, read_captions
 from chronotope.data.clips import Clip, check_complete, read_datasets, scan_folder, split_of_curation
 from chronotope.data.recaptions import Written, WrittenCaptions, with_written
-from chronotope.data.rendered import changes_since_curation, changes_since_rendering
+from chronotope.data.rendered import changes_since_curation, changes_since_import, changes_since_rendering
 from chronotope.errors import FileProblem, UsageError
 from chronotope.manifest import LOST, Source, manifest_hash, read_curation, read_manifest, source_of
 from chronotope.media import video
+from chronotope.media.generated import generated_by
 from chronotope.media.rights import RecordedRights, Rights, described_rights, rights_from
 from chronotope.progress import Progress
 from chronotope.prompt import cleaned
@@ -36,7 +37,8 @@ class Item:
 
     `rights` holds what is known of licence, holder, source and consent; `origin` the source file that the clip was cut
     from, its SHA-256 and where the clip begins in it, in seconds. `written` are captions that programs wrote: those of
-    them that no reviewer rejected are among the `captions`, too.
+    them that no reviewer rejected are among the `captions`, too. `generated_by` names the weights of the model that
+    made it, "" where none is known to have.
     """
 
     file: str
@@ -54,6 +56,7 @@ class Item:
     rights: Mapping[str, Any]
     origin: Mapping[str, Any]
     scores: Mapping[str, float]
+    generated_by: str = ""
     written: tuple[Written, ...] = ()
 
     @property
@@ -133,6 +136,8 @@ def read_dataset(folder: Path, progress: Progress | None = None, note: Note = la
     found = scan_folder(folder, heldout=True)
     for sentence in found.notes():
         note(sentence)
+    for sentence in changes_since_import(folder):
+        note(sentence)
     if rendered:
         return _rendered(folder, found.clips, progress, note)
     return _dataset(folder, "plain", _probed(found.clips, "train", None, progress), {}, (), note)
@@ -177,12 +182,13 @@ def _curated_item(path: Path, row: Mapping[str, Any], clip: Source) -> Item:
         height=row["height"],
         fps=row["fps"],
         frames=row["frames"],
-        seconds=row["seconds"],
+        seconds=row.get("clip_seconds", row["seconds"]),
         picture=row["picture"],
         captions=read_captions(path),
         rights=row["rights"],
         origin={"file": row["file"], "sha256": row["source"]["sha256"], "start": row["start"]},
         scores=row["scores"],
+        generated_by=row.get("generated_by") or generated_by(path),  # lines of older versions do not say it
     )
 
 
@@ -223,6 +229,7 @@ def _probed(clips: Sequence[Clip], split: str, rights: Rights | None, progress: 
                 rights=described_rights(recorded.of(clip.path) if rights is None else rights),
                 origin={},
                 scores={},
+                generated_by=generated_by(clip.path),
             )
         )
         if progress:
