@@ -12,8 +12,10 @@ import pytest
 from click.testing import Result
 from PIL import Image
 
+from chronotope.data.recaptions import Recaptions
 from chronotope.errors import LEFT_OUT
 from chronotope.evaluate.suite import make_suite
+from chronotope.storage import file_sha256
 from tests.cli.models import refused, run, save_run
 
 EXPANDER = (
@@ -171,3 +173,16 @@ def test_captions_of_a_clip_that_was_replaced_are_not_called_true() -> None:
     assert len(before) == len(after) > 0
     for more, fewer in zip(before, after, strict=True):
         assert fewer["captions"] < more["captions"]
+
+
+def test_written_captions_of_a_renamed_clip_are_scored() -> None:
+    assert run("world", "stage", "--count", "2", "--pictures", "0", "--out", "w").exit_code == 0
+    clips = Path("w/0000").rename("clips")
+    first, second = sorted(clips.glob("*.mp4"))
+    written = Recaptions(clips)
+    for clip in (first, second):
+        written.add(clip.name, file_sha256(clip), "sentence", {"kind": "endpoint", "model": "m"}, "a dog walks")
+        clip.with_suffix(".json").unlink()
+    first.rename(clips / "renamed.mp4")
+    found = json.loads(run("score-captions", clips, "--json").stdout)
+    assert [(one["author"], one["captions"]) for one in found] == [("m", 2)]

@@ -215,10 +215,8 @@ def _written(clip: Clip, recaptions: Recaptions) -> list[Written]:
     """Return the captions beside a clip and those that captioners wrote for its present content."""
     captions = read_captions(clip.path)
     found = [("beside the clip", level, text) for level, texts in captions.items() for text in texts]
-    sha256 = identify(clip.path, clip.file).sha256
-    for (file, detail), row in recaptions.rows.items():
-        if file == clip.file and row["sha256"] == sha256 and row["text"]:
-            found.append((_author(row["author"]), detail, row["text"]))
+    by_programs = recaptions.of(clip.file, identify(clip.path, clip.file).sha256)  # a renamed clip keeps its captions
+    found += [(_author(json.loads(one.author)), one.detail, one.text) for one in by_programs]
     return [written for written in found if written[1] != "story"]
 
 
