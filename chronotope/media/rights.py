@@ -34,6 +34,7 @@ __all__ = [
     "described_rights",
     "read_rights",
     "rights_from",
+    "rights_of_card",
 ]
 
 RIGHTS_OF_LEROBOT = "meta/chronotope.json"
@@ -108,6 +109,13 @@ def read_rights(row: Mapping[str, Any]) -> tuple[Rights, dict[str, str]]:
         values["licence"] = _spelled(values["licence"])
     found = Rights(**values)
     return (found, used) if found.known else (Rights(), {})
+
+
+def rights_of_card(text: str) -> Rights:
+    """Return the licence that the header of a dataset card of Hugging Face names, such as "license: cc-by-4.0"."""
+    header = re.match(r"\ufeff?---\s*\n(.*?)\n---\s*(\n|$)", text, re.DOTALL)
+    named = re.search(r"^licen[sc]e:[ \t]*(?:\n[ \t]*-[ \t]*)?(\S[^\n#]*)", header[1], re.MULTILINE) if header else None
+    return read_rights({"licence": named[1].strip(" \t\"'[]")})[0] if named else NO_RIGHTS
 
 
 def _is_text(value: Any) -> bool:

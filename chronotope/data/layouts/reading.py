@@ -24,10 +24,11 @@ from chronotope.data.layouts.splits import KNOWN, LISTING, Split, held_out_place
 from chronotope.data.recaptions import RECAPTIONS, Written, WrittenCaptions
 from chronotope.errors import FileProblem
 from chronotope.manifest import LeftOut
-from chronotope.media.rights import NO_RIGHTS, RecordedRights, Rights, described_rights
+from chronotope.media.rights import NO_RIGHTS, RecordedRights, Rights, described_rights, rights_of_card
 
 __all__ = ["HELDOUT", "TRAIN", "Layout", "Member", "Reading", "Row", "is_media", "joined"]
 
+CARD = "README.md"  # of a dataset on Hugging Face
 TRAIN, HELDOUT = "train", "heldout"  # folders of a dataset
 MAX_TABLE = 2**30  # bytes of one table of captions
 _NOT_IMPORTED = (
@@ -110,7 +111,7 @@ class Reading:
         self.real = self.folder.resolve()
         self.files, self.linked = _listing(self.folder)
         self.recaptions = WrittenCaptions(self.folder, lambda said: self.note(RECAPTIONS, f"{said}; it is not used"))
-        self._recorded = RecordedRights()
+        self._recorded, self._card = RecordedRights(), self._rights_of_all()
         self._rows: dict[str, Row] = {}  # by the real path of the clip
         self._named: set[str] = set()  # real paths of files that were named
         self._aside = {folder.resolve(): split for folder, split in held_out_places(self.folder, self.files).items()}
@@ -251,6 +252,8 @@ class Reading:
         texts = [text for level in row.captions.values() for text in level]
         for reason in dict.fromkeys(doubt for text in texts for doubt in doubts(text)):
             self.note(row.where[0], f"a text {reason}; it is used as it is, so correct it, or remove it")
+        if not row.rights.known:
+            row = replace(row, rights=self._card)
         if (old := self._rows.get(identity)) is not None:
             captions = joined(old.captions, row.captions)
             differs = captions != old.captions
@@ -284,6 +287,14 @@ class Reading:
         """Return the split of a clip: its dataset holds it out, else its row says it, or its table, or its folder."""
         inside = (split for folder, split in self._aside.items() if Path(real).is_relative_to(folder))
         return next(inside, None) or said or self._listed.get(real) or self._split or split_of_folder(folders)
+
+    def _rights_of_all(self) -> Rights:
+        """Return the licence that the card of the dataset names, README.md, which is that of clips without another."""
+        card = self.folder / CARD
+        try:
+            return rights_of_card(self.text(card)) if card.is_file() else NO_RIGHTS
+        except FileProblem:  # no text
+            return NO_RIGHTS
 
     def text(self, path: Path) -> str:
         """Return the text of a table; raise FileProblem where it is none, or leads out of the folder."""

@@ -273,3 +273,19 @@ def test_rows_of_one_clip_with_different_rights(tmp_path: Path, place: Place) ->
     found = import_dataset(tmp_path / "in", tmp_path / "out")
     assert "a.mp4: named by rows of different rights, of which the first count: MIT" in notes(found)
     assert read_manifest(tmp_path / "out" / IMPORTED)[0]["rights"] == {"licence": "MIT"}
+
+
+@pytest.mark.parametrize("said", ["license: cc-by-nc-4.0", "license:\n- cc-by-nc-4.0", 'license: "cc-by-nc-4.0"  # so'])
+def test_the_licence_of_a_card_is_that_of_clips_without_another(tmp_path: Path, place: Place, said: str) -> None:
+    files = {
+        "README.md": f"---\npretty_name: x\n{said}\n---\n# A set\nlicense: mit\n",
+        "a.txt": "one",
+        "b.json": '{"caption": "two", "license": "CC0-1.0"}',
+    }
+    place(tmp_path / "in", "a.mp4", "b.mp4", files=files)
+    import_dataset(tmp_path / "in", tmp_path / "out")
+    found = {row["key"]: row["rights"]["licence"] for row in read_manifest(tmp_path / "out" / IMPORTED)}
+    assert found == {"a.mp4": "CC-BY-NC-4.0", "b.mp4": "CC0-1.0"}
+    (tmp_path / "in" / "README.md").write_text("# A set\nlicense: mit\n")
+    import_dataset(tmp_path / "in", tmp_path / "out")
+    assert "rights" not in read_manifest(tmp_path / "out" / IMPORTED)[0]
