@@ -18,7 +18,7 @@ from chronotope.cli.language.expanders import load_expander
 from chronotope.cli.terminal import echo, progress, say, visible
 from chronotope.data.audit import Finding, audit_dataset, audit_latents
 from chronotope.data.exports.shards import AGAIN
-from chronotope.data.exports.verify import is_shards, lost_shards, stale_descriptions
+from chronotope.data.exports.verify import PAGE, is_shards, lost_shards, stale_descriptions
 from chronotope.data.latents import fingerprint, read_header
 from chronotope.data.record import noted_latents
 from chronotope.errors import ChronotopeError, FileProblem
@@ -108,7 +108,8 @@ def find_problems(path: Path) -> tuple[str, list[Finding]]:
 def _audit_descriptions(folder: Path) -> Iterator[Finding]:
     """Say which descriptions in a dataset are not of it as it is now."""
     for name, wrong in stale_descriptions(folder).items():
-        yield Finding(f"{folder / name} {wrong}", "run `chronotope export` again", False)
+        command = "inspect" if name == PAGE else "export"
+        yield Finding(f"{folder / name} {wrong}", f"run `chronotope {command}` again", False)
 
 
 def _audit_report(folder: Path) -> Iterator[Finding]:

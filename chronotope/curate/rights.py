@@ -17,7 +17,6 @@ Signals against training are read from the file (C2PA `training-mining` assertio
 from __future__ import annotations
 
 import codecs
-import difflib
 import fnmatch
 import functools
 import re
@@ -28,11 +27,12 @@ from typing import Any
 from urllib.parse import unquote
 
 from chronotope.errors import UsageError, suggest
+from chronotope.media.rights import NO_RIGHTS, UNLISTED, Rights, check_licence, described_rights
 from chronotope.parsing import parse_json, unique_keys
 from chronotope.prompt import composed
 from chronotope.storage import read_toml
 
-__all__ = ["OWN", "Policy", "Rights", "described_rights", "opt_out_signals", "own_footage", "read_policy"]
+__all__ = ["OWN", "Policy", "opt_out_signals", "own_footage", "read_policy"]
 
 OWN = "LicenseRef-own"  # the licence of footage that its holder declares as their own
 EDGE_BYTES = 2**21  # at both ends of a file that are searched for signals
@@ -52,17 +52,6 @@ _AI_AGENTS = re.compile(
 
 
 @dataclass(frozen=True)
-class Rights:
-    """What is known of the rights in a file; "" where it is not. `signals` are requests not to train on it."""
-
-    licence: str = ""
-    holder: str = ""
-    source: str = ""
-    consent: str = ""
-    signals: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class Policy:
     """What may be used: rules by file name, the allowed licences (None: all that are named), unknown ones or not."""
 
@@ -72,8 +61,12 @@ class Policy:
     allow_unknown: bool = False
     path: Path | None = field(default=None, compare=False)
 
-    def rights(self, file: str, signals: Sequence[str] = ()) -> Rights:
-        """Return the rights in a file, by its POSIX path below its folder; raise UsageError where rules disagree."""
+    def rights(self, file: str, signals: Sequence[str] = (), recorded: Rights = NO_RIGHTS) -> Rights:
+        """Return the rights in a file, by its POSIX path below its folder; raise UsageError where rules disagree.
+
+        What no rule says of it is as its dataset has `recorded` it. A file with a recorded licence, or of another
+        holder, is not taken for footage of `own`.
+        """
         found = [rule for rule in self.rules if _is_called(file, rule["match"])]
         merged: dict[str, str] = {}
         for rule in found:
@@ -83,7 +76,8 @@ class Policy:
                         f"{self.path} contradicts itself: {file} has the {name} '{merged[name]}' by "
                         f"'{found[0]['match']}' and '{rule[name]}' by '{rule['match']}'; make the patterns narrower"
                     )
-        if not merged.get("licence") and self.own:
+        merged = {**described_rights(recorded), **merged}
+        if not merged.get("licence") and self.own and merged.get("holder", self.own) == self.own:
             merged = {"holder": self.own, "consent": "declared by the holder", **merged, "licence": OWN}
         return Rights(**merged, signals=tuple(signals))
 
@@ -93,15 +87,31 @@ class Policy:
             return f"its owner asks not to train on it ({rights.signals[0]})"
         if not rights.licence:
             return "" if self.allow_unknown else "its licence is unknown"
+        if self._is_unlisted(rights.licence):
+            return (
+                f"its licence {rights.licence} is recorded and is none of the SPDX list; allow it in a rights.toml, or "
+                "name the licence of the file there"
+            )
         if self.allow is not None and not self._allowed(rights.licence):
             return f"its licence {rights.licence} is not among the allowed ones"
         return ""
 
-    def _allowed(self, licence: str) -> bool:
-        """Return whether a licence, or one choice of an expression such as "MIT OR CC0-1.0", is allowed."""
-        from license_expression import Licensing
+    def _is_unlisted(self, licence: str) -> bool:
+        """Return whether a table alone named a licence, and nobody has said that it may be used."""
+        named = {*(self.allow or ()), *(rule["licence"] for rule in self.rules)}
+        return licence.startswith(UNLISTED) and not self.allow_unknown and licence not in named
 
-        return _holds(Licensing().parse(licence), self.allow or frozenset())
+    def _allowed(self, licence: str) -> bool:
+        """Return whether a licence, or one choice of an expression such as "MIT OR CC0-1.0", is allowed.
+
+        A sentence, as of the clips of a world, is no expression and not allowed.
+        """
+        from license_expression import ExpressionError, Licensing
+
+        try:
+            return _holds(Licensing().parse(licence), self.allow or frozenset())
+        except ExpressionError:
+            return False
 
     def unmatched(self, files: Collection[str]) -> list[str]:
         """Return the patterns of rules that match no file, as by a wrong letter case."""
@@ -153,23 +163,6 @@ def _checked_rule(rule: Mapping[str, Any], number: int, path: Path) -> Mapping[s
     if missing := [name for name in ("match", "licence") if name not in rule]:
         raise UsageError(f"{where} has no {missing[0]}")
     return {**rule, "licence": check_licence(rule["licence"], where)}
-
-
-def check_licence(licence: str, where: str) -> str:
-    """Return an SPDX expression as it is spelled in the list; raise UsageError where it is none."""
-    own = re.sub(r"LicenseRef-[\w.-]+", "MIT", licence)
-    if not _licensing().validate(own, strict=True).errors:
-        return licence if own != licence else str(_licensing().parse(licence))
-    near = difflib.get_close_matches(licence, _licensing().known_symbols, 1, 0.7)
-    meant = f"did you mean {near[0]}?" if near else "examples are CC0-1.0, CC-BY-4.0 and LicenseRef-NAME"
-    raise UsageError(f"{where}: '{licence}' is no licence of the SPDX list (spdx.org/licenses); {meant}")
-
-
-@functools.cache
-def _licensing() -> Any:
-    from license_expression import get_spdx_licensing
-
-    return get_spdx_licensing()
 
 
 # Signals against training
@@ -294,9 +287,3 @@ def _disallowed(text: str, file: str) -> bool:
                 for agent in agents:
                     rules.setdefault(agent, []).append((len(value), name.lower() == "allow"))
     return any(_AI_AGENTS.match(agent) and not max(found)[1] for agent, found in rules.items())
-
-
-def described_rights(rights: Rights) -> dict[str, Any]:
-    """Return what is known of the rights as plain values."""
-    named = {name: getattr(rights, name) for name in _FIELDS[1:] if getattr(rights, name)}
-    return {**named, **({"signals": list(rights.signals)} if rights.signals else {})}

@@ -10,7 +10,7 @@ The same command again looks at what is new or changed only. The result does not
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,16 @@ from chronotope.curate.decide import Decision, Filters, Item, decide, keys_of
 from chronotope.curate.listing import Row, earlier_header, set_aside, write_manifest
 from chronotope.curate.look import Looked, look
 from chronotope.curate.removal import is_removed, removals, taken_out
-from chronotope.curate.rights import Policy, Rights, described_rights, opt_out_signals
+from chronotope.curate.rights import OWN, Policy, opt_out_signals
 from chronotope.curate.text import check_installed
 from chronotope.curate.write import Planned, write_clips
 from chronotope.errors import ChronotopeError, DecoderUnavailableError, FileProblem, UsageError
 from chronotope.jsonl import append_jsonl
 from chronotope.manifest import CURATE_AGAIN, Source, described, identify, read_manifest, seal, source_of
+from chronotope.media import video
 from chronotope.media.damage import DAMAGE_ADVICE
+from chronotope.media.generated import generated_by, generated_in_words
+from chronotope.media.rights import RecordedRights, Rights, described_rights
 from chronotope.progress import Progress
 from chronotope.prompt import story_between
 from chronotope.sealed import read_sealed
@@ -35,6 +38,7 @@ from chronotope.storage import locked, remove_partials
 
 __all__ = ["Curated", "RawFile", "curate"]
 
+TAGS = ("copyright", "license", "licence", "usageterms", "rights")  # of media files, about rights
 CHANGED = "it was changed while it was read; run the same command again"
 
 Note = Callable[[str], None]
@@ -88,16 +92,17 @@ def curate(
     """
     if not files:
         raise FileProblem("there are no videos or pictures to curate")
-    policy_rights = {file.name: policy.rights(inner_name(file)) for file in files}
-    _check_rights(policy, policy_rights)
+    recorded = RecordedRights()
+    _check_rights(policy, {file.name: policy.rights(inner_name(file), (), recorded.of(file.path)) for file in files})
     if filters.text:
         check_installed()
     with locked(out):
         remove_partials(out, out / "train", out / "heldout")
         _check_folder(out)
         seen = _look_at_all(files, out, filters, progress, note)
+        before = {file.name: recorded.of(file.path, seen[file.name].source.sha256) for file in files}
         rights = {
-            file.name: replace(policy_rights[file.name], signals=tuple(_signals(file, seen.get(file.name))))
+            file.name: policy.rights(inner_name(file), _signals(file, seen.get(file.name)), before[file.name])
             for file in files
         }
         captions = {file.name: _captions(file, captions_of, note) for file in files}
@@ -105,7 +110,12 @@ def curate(
         rows, planned = _decided(files, seen, rights, policy, filters, captions, splits)
         rows, planned = _without_removed(out, rows, planned)
         divided = {item["file"] for item in rows if item["state"] == "kept" and item["captions"] and not item["whole"]}
-        for sentence in (*_noticed(seen, planned), *_worth_knowing(rows, planned)):
+        for sentence in (*_said_of_rights(policy, rights, before, seen), *_noticed(seen, planned)):
+            note(sentence)
+        for sentence in (
+            *_worth_knowing(rows, planned),
+            *generated_in_words(out, {one.clip: one.generated_by for one in planned}),
+        ):
             note(sentence)
         if divided:
             cut = "1 file that was" if len(divided) == 1 else f"{len(divided)} files that were"
@@ -127,6 +137,7 @@ def curate(
                 raise FileProblem(f"no clip of {len(files)} files is left: {min(changed)}: {CHANGED}")
             more, changed = write_clips(out, planned, copy, progress, note)
             gone += more
+        rows = _as_written(out, rows, {one.clip for one in planned if _is_resampled(one)})
         _finish(out, rows, filters, policy, version)
     kept = [row for row in rows if row["state"] == "kept"]
     return Curated(
@@ -140,9 +151,43 @@ def curate(
     )
 
 
+def _said_of_rights(
+    policy: Policy, rights: Mapping[str, Rights], before: Mapping[str, Rights], seen: Mapping[str, _Seen]
+) -> Iterator[str]:
+    """Say which licences are those that the datasets of the files record, and where other ones are declared."""
+    known = {name: found for name, found in before.items() if found.known}
+    kept = [name for name, found in known.items() if rights[name].licence == found.licence != ""]
+    if kept:
+        named = ", ".join(f"{found} ({count})" for found, count in Counter(str(known[name]) for name in kept).items())
+        but = f", and --holder {policy.own} is for the others" if policy.own else ""
+        yield f"the licences of {_files(kept)} are those that their dataset records: {named}{but}"
+    other = [name for name, found in known.items() if rights[name].licence not in ("", found.licence)]
+    if other:
+        yield (
+            f"a dataset records other rights of {_files(other)} than are declared, which count, such as "
+            f"{rights[other[0]]} instead of {known[other[0]]} of {other[0]}"
+        )
+    tags = {name: _tag_of_rights(found) for name, found in seen.items() if rights[name].licence == OWN}
+    if tagged := [name for name, tag in tags.items() if tag and name not in known]:
+        yield (
+            f"{_files(tagged)} taken for footage of {rights[tagged[0]].holder}, as declared, with a tag about rights: "
+            f"{tagged[0]} ({tags[tagged[0]]})"
+        )
+
+
+def _files(names: Sequence[str]) -> str:
+    return f"{len(names)} {'file' if len(names) == 1 else 'files'}"
+
+
+def _tag_of_rights(seen: _Seen) -> str:
+    """Return the first tag of a file that is about licence or copyright; "" where there is none."""
+    tags = seen.looked.metadata if seen.looked else {}
+    return next((f"{key}: {text[:80]}" for key, text in tags.items() if key.lower() in TAGS and text.strip()), "")
+
+
 def _worth_knowing(rows: Sequence[Row], planned: Sequence[Planned]) -> Iterator[str]:
     """Say where clips are not what their sources are, and where copies had other captions."""
-    resampled = {one.source.file for one in planned if one.looked.variable_frame_rate and not one.shot.whole}
+    resampled = {one.source.file for one in planned if _is_resampled(one)}
     if resampled:
         yield f"the frame rate of {min(resampled)} varies, and the clips cut from it have a constant one" + (
             f"; so it is with {len(resampled) - 1} more files" if len(resampled) > 1 else ""
@@ -155,6 +200,25 @@ def _worth_knowing(rows: Sequence[Row], planned: Sequence[Planned]) -> Iterator[
             f"{len(other)} near-copies that are left out have other captions than the clips that are kept, such as "
             f"{other[0]['key']} (that of {other[0]['duplicate_of']} is used)"
         )
+
+
+def _is_resampled(one: Planned) -> bool:
+    return one.looked.variable_frame_rate and not one.shot.whole
+
+
+def _as_written(out: Path, rows: Sequence[Row], resampled: Collection[str]) -> list[Row]:
+    """Return the lines with the frames, the rate and the length of the clips of a constant rate that were written.
+
+    `seconds` stays the length of the span in the source.
+    """
+    found = []
+    for row in rows:
+        if row.get("clip") in resampled:
+            info = video.probe(out / row["clip"])
+            numbers = {"frames": info.num_frames, "fps": info.fps, "clip_seconds": info.seconds}
+            row = seal({**{name: value for name, value in row.items() if name != "seal"}, **numbers})
+        found.append(row)
+    return found
 
 
 def _noticed(seen: Mapping[str, _Seen], planned: Sequence[Planned]) -> Iterator[str]:
@@ -311,12 +375,16 @@ def _decided(
     items = [replace(item, captioned=bool(captions[item.file])) for item in _items(usable, seen)]
     decisions = decide(items, filters, splits)
     planned = []
+    made_by = {name: generated_by(usable[name].path) for name in {item.file for item in items}}
     for item in items:
         file, decision = usable[item.file], decisions[item.key]
         words = captions_of_shot(captions[item.file], item.shot.start, item.shot.seconds, item.shot.whole)
         row = _clip_row(item, decision, seen[item.file], rights[item.file], words)
+        if made_by[item.file]:
+            row["generated_by"] = made_by[item.file]
         if not decision.reason:
-            planned.append(Planned(row["clip"], file.path, item.looked, item.shot, words, seen[item.file].source))
+            source = seen[item.file].source
+            planned.append(Planned(row["clip"], file.path, item.looked, item.shot, words, source, made_by[item.file]))
         rows.append(row)
     rows.sort(key=lambda row: (row["file"], row["key"]))
     return [seal(row) for row in rows], planned

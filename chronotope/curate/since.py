@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from chronotope.curate.listing import looked_at
-from chronotope.curate.rights import Policy, described_rights, opt_out_signals
+from chronotope.curate.rights import Policy, opt_out_signals
 from chronotope.curate.run import CaptionsOf, RawFile, captions_of_shot, inner_name
 from chronotope.manifest import read_curation
+from chronotope.media.rights import RecordedRights, described_rights
 
 __all__ = ["Since", "changes_since"]
 
@@ -25,14 +26,14 @@ class Since:
 
 def changes_since(files: Sequence[RawFile], out: Path, policy: Policy, captions_of: CaptionsOf) -> Since:
     """Compare the source files that are still there with the dataset that `out` was made of them; decode nothing."""
-    paths, looked = {file.name: file for file in files}, looked_at(out)
+    paths, looked, recorded = {file.name: file for file in files}, looked_at(out), RecordedRights()
     used = [row for row in read_curation(out)[1] if row["state"] == "kept" and row["file"] in paths]
     refused, rights, captions = dict[str, str](), set[str](), set[str]()
     for row in used:
         file = paths[row["file"]]
         seen = looked.get(file.name)
         signals = opt_out_signals(file.folder, inner_name(file), seen.metadata if seen else {})
-        now = replace(policy.rights(inner_name(file)), signals=tuple(signals))
+        now = policy.rights(inner_name(file), signals, recorded.of(file.path, row["source"]["sha256"]))
         if why := policy.refusal(now):
             refused[file.name] = why
         elif described_rights(now) != row["rights"]:

@@ -17,6 +17,7 @@ from chronotope.jsonl import append_jsonl
 from chronotope.manifest import Source, described, identify, read_manifest, seal, source_of
 from chronotope.media import video
 from chronotope.media.frames import constant_rate
+from chronotope.media.generated import provenance
 from chronotope.progress import Progress
 from chronotope.storage import atomic_file, file_sha256, free_space_for, read_json, write_json
 
@@ -29,7 +30,10 @@ WRITTEN = "clips.jsonl"  # what was written: the file, of which source and span,
 
 @dataclass(frozen=True)
 class Planned:
-    """A clip to be written: its path below the dataset, the source file, the span, and captions for beside it."""
+    """A clip to be written: its path below the dataset, the source file, the span, and captions for beside it.
+
+    A part of a generated clip says in its tags that it is one.
+    """
 
     clip: str
     path: Path
@@ -37,11 +41,13 @@ class Planned:
     shot: Shot
     captions: Mapping[str, Sequence[str]]
     source: Source
+    generated_by: str = ""  # the weights of the model that made the source, if one did
 
     @property
     def origin(self) -> list[Any]:
         """What the content of the clip depends on."""
-        return [self.source.sha256, self.shot.start, self.shot.seconds, self.shot.whole]
+        made = [self.generated_by] if self.generated_by and not self.shot.whole else []
+        return [self.source.sha256, self.shot.start, self.shot.seconds, self.shot.whole, *made]
 
 
 class Written(NamedTuple):
@@ -191,9 +197,14 @@ def _is_planned(one: Planned) -> bool:
 def _write_span(one: Planned, target: Path) -> None:
     free_space_for(target.parent, one.source.bytes)
     rate = constant_rate(one.looked.fps) if one.looked.variable_frame_rate else one.looked.fps
-    with video.VideoWriter(target, rate, crf=QUALITY) as writer:
+    tags = provenance(one.path) or None
+    with video.VideoWriter(target, rate, metadata=tags, crf=QUALITY, complete=_without_sidecar) as writer:
         for frame in _frames(one, rate):
             writer.add(frame)
+
+
+def _without_sidecar(partial: Path, metadata: dict[str, Any] | None) -> None:
+    """Leave the settings to the tags: the file beside a clip holds its captions."""
 
 
 def _frames(one: Planned, rate: float) -> Iterator[Any]:

@@ -21,6 +21,7 @@ from chronotope.data.reading import actions_of_row
 from chronotope.data.recaptions import Recaptions
 from chronotope.data.rendered import (
     changes_since_curation,
+    changes_since_import,
     find_actions,
     find_splits,
     held_out_copies,
@@ -66,6 +67,7 @@ def audit_dataset(folder: Path, progress: Progress | None = None) -> Iterator[Fi
     yield from (Finding(note, serious=False) for note in found.notes_on_captions())
     yield from _audit_rendered(folder)
     yield from (Finding(sentence) for sentence in changes_since_curation(folder))
+    yield from (Finding(sentence, serious=False) for sentence in changes_since_import(folder))
     uncaptioned: list[tuple[str, str]] = []  # file and content
     generated: dict[str, str] = {}
     by_content: dict[str, str] = {}

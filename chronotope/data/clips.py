@@ -24,6 +24,7 @@ __all__ = [
     "HELD_OUT",
     "OUR_TABLES",
     "PICTURES",
+    "REQUESTS",
     "SUFFIXES",
     "UNFINISHED",
     "Clip",
@@ -67,7 +68,7 @@ _OURS = tuple(
         "shards"
     ).split()
 )
-_RIGHTS = ("robots.txt", "ai.txt", "tdmrep.json")  # which `curate` reads
+REQUESTS = ("robots.txt", "ai.txt", "tdmrep.json")  # which `curate` reads
 _CURATED, _HELD_OUT = "curation.json", "heldout"  # a curated dataset, and clips that are set aside for tests
 HELD_OUT = "held out for tests"  # the reason why those are left out
 _SPLIT = (_CURATED, "imported.jsonl")  # of datasets that have splits: curated and imported ones
@@ -298,7 +299,7 @@ def _reason_to_leave_out(folder: Path, file: str, beside: Container[str], aside:
         return "its name is not UTF-8; rename it"
     if suffix in SUFFIXES:
         return "still being written, by its name" if UNFINISHED.search(path.stem) else None
-    if suffix in (".txt", ".json") and path.name not in _OURS + _RIGHTS:
+    if suffix in (".txt", ".json") and path.name not in _OURS + REQUESTS:
         return "a text beside no clip of its name" if file not in beside else ""
     if path.name in _OF_A_FOLDER and path != Path(path.name):
         return "captions or verdicts of a folder within, which are used where that folder is encoded by itself"

@@ -14,7 +14,7 @@ from chronotope.prompt import read_story
 from chronotope.storage import read_json
 from chronotope.worlds.splits import key_of_record, split_of_record
 
-__all__ = ["contradictions", "contradictions_beside", "is_our_record"]
+__all__ = ["contradictions", "contradictions_beside", "is_our_record", "split_beside"]
 
 _EXCHANGED = "it may be of another clip, so compare it with the clip and put the right one there"
 
@@ -47,11 +47,15 @@ def contradictions_beside(path: Path) -> Iterator[CaptionNote]:
     beside, record = video.sidecar(path), path.with_suffix(".json")
     if is_our_record(beside) and video.has_other_sidecar(path):
         yield CaptionNote(beside, f"tells of other settings than the tags of its video; {_EXCHANGED}", True)
-    spec = _table(_object(record).get("spec"))
-    split = split_of_record(spec) if path.stem == key_of_record(spec)[:16] else "train"  # named as worlds name clips
-    if split != "train" and not _in_dataset(path):
+    if (split := split_beside(path)) != "train" and not _in_dataset(path):
         reason = f"its spec is of split {split}, whose clips are meant for evaluation, not for training"
         yield CaptionNote(record, reason, True)
+
+
+def split_beside(path: Path) -> str:
+    """Return the split of the spec beside a clip that is named as worlds name clips; "train" where there is none."""
+    spec = _table(_object(path.with_suffix(".json")).get("spec"))
+    return split_of_record(spec) if spec and path.stem == key_of_record(spec)[:16] else "train"
 
 
 def _in_dataset(path: Path) -> bool:

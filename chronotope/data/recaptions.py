@@ -135,8 +135,8 @@ class Recaptions:
         """Return the captions written for a clip of this content, those that a reviewer rejected too."""
         rows = (self.rows[key] for key in self._keys.get(sha256, ()))
         same = [row for row in rows if row["sha256"] == sha256 and row["text"]]
-        chosen = [row for row in same if row["file"] == file] or same  # a renamed clip keeps its captions
-        return tuple(map(self._written, chosen))
+        own = [self._written(row) for row in same if row["file"] == file]
+        return tuple(own or _of_renamed(map(self._written, same)))  # a renamed clip keeps its captions
 
     def _written(self, row: Mapping[str, Any]) -> Written:
         verdicts = self.reviews.of(row["file"], row["sha256"], row["detail"], row["text"])
@@ -197,6 +197,18 @@ class WrittenCaptions:
     def names(self, file: str) -> bool:
         """Return whether a caption was written for a file of this name, whatever its content is now."""
         return file in self._names
+
+
+def _of_renamed(written: Iterable[Written]) -> Iterator[Written]:
+    """Yield the captions of a content under other names: of equal texts a rejected one, else one that was judged.
+
+    What a reviewer rejected is not used again because a copy of the clip had the same text, which nobody judged.
+    """
+    texts: dict[tuple[str, str], list[Written]] = {}
+    for one in written:
+        texts.setdefault((one.detail, one.text), []).append(one)
+    for same in texts.values():
+        yield min(same, key=lambda one: (bool(one.used), not one.reviews))
 
 
 def with_written(captions: Captions, written: Iterable[Written]) -> Captions:

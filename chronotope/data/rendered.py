@@ -31,6 +31,7 @@ from chronotope.storage import file_sha256
 __all__ = [
     "FOR_EVALUATION",
     "changes_since_curation",
+    "changes_since_import",
     "changes_since_rendering",
     "find_actions",
     "find_splits",
@@ -42,6 +43,7 @@ __all__ = [
     "without_actions",
 ]
 
+_IMPORTED = "imported.jsonl"
 FOR_EVALUATION = "meant for evaluation, not for training"
 
 
@@ -114,6 +116,34 @@ def _changes_of(data: Path) -> list[str]:
     return [f"{data}: clips are not those of its manifest: {', '.join(counts)}; {CURATE_AGAIN}"] if counts else []
 
 
+def changes_since_import(data: Path) -> list[str]:
+    """Say where clips of the imported datasets in a folder are not those that were imported.
+
+    Of one that was curated before it was exported, the manifest tells.
+    """
+    return [
+        sentence
+        for listing in sorted(data.rglob(_IMPORTED))
+        if not listing.with_name("curation.json").is_file()
+        for sentence in _changes_of_import(listing)
+    ]
+
+
+def _changes_of_import(listing: Path) -> list[str]:
+    base = listing.parent
+    known = [(path, source) for path, source in _imported_sources(base).items() if path.suffix.lower() in SUFFIXES]
+    missing = sorted(path for path, _ in known if not path.is_file())
+    changed = sorted(path for path, source in known if path.is_file() and not _is_as_written(path, source))
+    found = {"changed or exchanged": changed, "missing or renamed": missing}
+    counts = [
+        f"{len(paths)} {name} (such as {paths[0].relative_to(base).as_posix()})"
+        for name, paths in found.items()
+        if paths
+    ]
+    again = "where that is not meant, delete them and run the same `chronotope import` command again"
+    return [f"{base}: clips are not those that were imported: {', '.join(counts)}; {again}"] if counts else []
+
+
 def _is_as_written(path: Path, known: Source | None) -> bool:
     return known is not None and identify(path, known.file, known).sha256 == known.sha256
 
@@ -141,7 +171,10 @@ def held_out_copies(data: Path, contents: Mapping[str, str]) -> list[str]:
     """
     held: dict[str, Path] = {}
     for place in held_out_beside(data):
-        known = _known_sources(place.parent)
+        known = {**_sources_in(place.parent / "clips.jsonl", "clip", "source"), **_imported_sources(place.parent)}
+        if not (place.parent / "curation.json").is_file():  # what was imported as held out and lies elsewhere now
+            imported = _imported_sources(place.parent)
+            held |= {source.sha256: path for path, source in imported.items() if path.is_relative_to(place)}
         with contextlib.suppress(ChronotopeError):  # a folder without clips, or one that cannot be read
             for clip in find_clips(place):
                 held.setdefault(identify(clip.path, clip.file, known.get(clip.path)).sha256, clip.path)
@@ -155,14 +188,18 @@ def held_out_copies(data: Path, contents: Mapping[str, str]) -> list[str]:
     ]
 
 
-def _known_sources(dataset: Path) -> dict[Path, Source]:
-    """Return the identities of the clips of a dataset with splits, as its record has them, by their paths."""
+def _imported_sources(dataset: Path) -> dict[Path, Source]:
+    """Return the identities of the clips of an imported dataset, as its record has them, by their paths."""
+    return _sources_in(dataset / _IMPORTED, "key", "media")
+
+
+def _sources_in(record: Path, name: str, field: str) -> dict[Path, Source]:
+    """Return the identities that the lines of a record name in a field, by the paths of the clips; {} without one."""
     found = {}
-    for record, name, field in (("clips.jsonl", "clip", "source"), ("imported.jsonl", "key", "media")):
-        with contextlib.suppress(FileProblem):  # the dataset has the other record
-            for row in read_manifest(dataset / record, lambda _: None):
-                if (source := source_of({"source": row.get(field)})) is not None:
-                    found[dataset / str(row.get(name))] = source
+    with contextlib.suppress(FileProblem):
+        for row in read_manifest(record, lambda _: None):
+            if (source := source_of({"source": row.get(field)})) is not None:
+                found[record.parent / str(row.get(name))] = source
     return found
 
 
@@ -231,7 +268,7 @@ def find_worlds(data: Path, note: Callable[[str], None] = lambda _: None) -> lis
     meant for evaluation.
     """
     worlds = set[str]()
-    for sentence in (*lost_descriptions(data), *changes_since_curation(data)):
+    for sentence in (*lost_descriptions(data), *changes_since_curation(data), *changes_since_import(data)):
         note(sentence)
     if around := split_of_curation(data):
         for sentence in meant_for_evaluation(data, [around]):

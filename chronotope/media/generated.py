@@ -13,7 +13,7 @@ from typing import Any
 from chronotope.errors import FileProblem
 from chronotope.media import video
 
-__all__ = ["generated_by", "generated_in_words", "generated_of_rows", "weights_in_words"]
+__all__ = ["generated_by", "generated_in_words", "generated_of_rows", "provenance", "weights_in_words"]
 
 UNKNOWN = "unknown weights"
 
@@ -25,10 +25,22 @@ def weights_in_words(names: Mapping[str, Any]) -> str:
 
 def generated_by(clip: Path) -> str:
     """Name the weights that generated a clip; "" where its tags and its sidecar do not say that a model did."""
+    return _weights(provenance(clip))
+
+
+def provenance(clip: Path) -> dict[str, Any]:
+    """Return what a part of a generated clip has to say of its origin, in its tags; {} for any other clip."""
     origin: Mapping[str, Any] = {}
     with contextlib.suppress(FileProblem):  # said where the clip is read
         origin = video.read_origin(clip) or {}
     if origin.get("generated_by_ai") is not True:
+        return {}
+    told = {name: origin[name] for name in ("program", "model") if name in origin}
+    return {**told, "task": "part of a generated clip", "generated_by_ai": True}
+
+
+def _weights(origin: Mapping[str, Any]) -> str:
+    if not origin:
         return ""
     model = origin.get("model")
     return weights_in_words(model) if isinstance(model, Mapping) and model else UNKNOWN

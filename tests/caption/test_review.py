@@ -321,3 +321,16 @@ def test_kappa_and_sample_sizes() -> None:
         3,
         0,
     )
+
+
+def test_a_rejected_caption_stays_rejected_under_another_name(clips: Path, tmp_path: Path) -> None:
+    """Also where a copy of the clip had the same text, which nobody judged."""
+    shutil.copy(clips / "1.mp4", clips / "copy.mp4")
+    sha256 = identify(clips / "1.mp4", "1.mp4").sha256
+    written = Recaptions(clips)
+    written.add("copy.mp4", sha256, "sentence", AUTHOR, "caption <b>of</b> 1.mp4")
+    written.reviews.add(written.rows["1.mp4", "sentence"], "reject", "ada")
+    assert written.texts("1.mp4", sha256) == written.texts("renamed.mp4", sha256) == ()
+    assert written.texts("copy.mp4", sha256) == ("caption <b>of</b> 1.mp4",)
+    written.reviews.add(written.rows["1.mp4", "sentence"], "mend", "ada", "mended")
+    assert written.texts("renamed.mp4", sha256) == ("mended",)

@@ -12,8 +12,10 @@ import pytest
 from click.testing import Result
 from PIL import Image
 
+from chronotope.data.recaptions import Recaptions
 from chronotope.errors import LEFT_OUT
 from chronotope.evaluate.suite import make_suite
+from chronotope.storage import file_sha256
 from tests.cli.models import refused, run, save_run
 
 EXPANDER = (
@@ -143,3 +145,44 @@ def test_the_expander_knows_latents_that_are_cut_or_stale(model: Path) -> None:
     index = Path("latents/index.jsonl")
     index.write_text("".join(index.read_text().splitlines(keepends=True)[:2]))
     assert "has 2 clips and is not the index of 4 clips" in refused(*EXPANDER, "latents", status=1)
+
+
+@pytest.mark.parametrize("part", ["--data", "--heldout"])
+def test_a_dry_run_refuses_an_index_that_the_run_refuses(model: Path, part: str) -> None:
+    data = pictures("data")
+    assert run("encode", data, "--model", model, "--out", "latents").exit_code == 0
+    folders = ("--data", "latents") if part == "--data" else ("--data", data, "--heldout", "latents")
+    dry = ("train", "dit", "--preset", "tiny", *folders, "--dry-run")
+    assert run(*dry).exit_code == 0
+    index = Path("latents/index.jsonl")
+    whole = index.read_text()
+    index.write_text("".join(whole.splitlines(keepends=True)[:2]))
+    assert "has 2 clips and is not the index of 4 clips" in refused(*dry, status=1)
+    index.write_text(whole.replace('"key"', '"kez"', 1))
+    assert "index.jsonl, line 1, was changed or damaged" in refused(*dry, status=1)
+
+
+def test_captions_of_a_clip_that_was_replaced_are_not_called_true() -> None:
+    assert run("world", "stage", "--count", "3", "--pictures", "0", "--out", "w").exit_code == 0
+    before = json.loads(run("score-captions", "w", "--json").stdout)
+    first, second, _ = sorted(Path("w/0000").glob("*.mp4"))
+    first.write_bytes(second.read_bytes())
+    result = run("score-captions", "w", "--json")
+    assert f"{first.relative_to('w')} is not as a world rendered it" in result.stderr and result.exit_code == 0
+    after = json.loads(result.stdout)
+    assert len(before) == len(after) > 0
+    for more, fewer in zip(before, after, strict=True):
+        assert fewer["captions"] < more["captions"]
+
+
+def test_written_captions_of_a_renamed_clip_are_scored() -> None:
+    assert run("world", "stage", "--count", "2", "--pictures", "0", "--out", "w").exit_code == 0
+    clips = Path("w/0000").rename("clips")
+    first, second = sorted(clips.glob("*.mp4"))
+    written = Recaptions(clips)
+    for clip in (first, second):
+        written.add(clip.name, file_sha256(clip), "sentence", {"kind": "endpoint", "model": "m"}, "a dog walks")
+        clip.with_suffix(".json").unlink()
+    first.rename(clips / "renamed.mp4")
+    found = json.loads(run("score-captions", clips, "--json").stdout)
+    assert [(one["author"], one["captions"]) for one in found] == [("m", 2)]

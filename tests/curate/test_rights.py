@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from chronotope.curate.rights import OWN, Policy, check_licence, opt_out_signals, own_footage, read_policy
+from chronotope.curate.rights import OWN, Policy, opt_out_signals, own_footage, read_policy
 from chronotope.errors import FileProblem, UsageError
+from chronotope.media.rights import check_licence
 
 
 def policy(folder: Path, text: str, **options: object) -> Policy:
@@ -55,6 +56,7 @@ def test_an_unknown_licence_is_refused_unless_it_is_allowed() -> None:
         ('[[files]]\nmatch = "*"\nlicence = 4', "licence must be a text"),
         ('[[files]]\nmatch = "*"\nlicence = "CC-BY4"', "did you mean CC-BY-4.0"),
         ('[[files]]\nmatch = "*"\nlicence = "public domain"', "no licence of the SPDX list"),
+        ('[[files]]\nmatch = "*"\nlicence = "All rights reserved!"', "no licence of the SPDX list"),
         ("allow = [", "no TOML file"),
     ],
 )

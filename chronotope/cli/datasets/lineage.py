@@ -21,6 +21,7 @@ from chronotope.data.record import data_behind, find_latents, latents_of_run, ro
 from chronotope.errors import FileProblem, UsageError
 from chronotope.generate.training_clips import dataset_of
 from chronotope.manifest import read_curation
+from chronotope.media.rights import RecordedRights, Rights, rights_from
 from chronotope.storage import file_sha256
 
 __all__ = ["audited", "find_in", "remove_from"]
@@ -33,10 +34,11 @@ FIND_SECONDS = 60.0  # of a part of the video that is looked for
 
 @dataclass(frozen=True)
 class _Trained:
-    """One folder of latents that trained a run: its items, and the curated dataset behind it, if there is one."""
+    """One folder of latents that trained a run: its items, the folder of its clips, and the curated dataset there."""
 
     latents: Path
     items: tuple[dict[str, Any], ...]
+    clips: Path
     dataset: Path | None
     curation: tuple[Row, ...]
 
@@ -47,11 +49,15 @@ def audited(run: Path, data: Sequence[Path]) -> dict[str, Any]:
     found, unknown = _trained_on(run, description, data)
     rights: Counter[str] = Counter()
     clips = []
+    recorded = RecordedRights()
     for one in found:
         known = _rows_by_content(one)
         for file, content in _sources(one).items():
             row = known.get((file, content))
-            licence, holder = _rights_of(row)
+            if row is None and one.dataset is None:
+                licence, holder = _named(recorded.of_content(one.clips / file, content))
+            else:
+                licence, holder = _named(rights_from(row["rights"]) if row else Rights())
             rights[f"{licence}, {holder}"] += 1
             origin = {"from": row["file"], "start": row["start"], "seconds": row["seconds"]} if row else {}
             clips.append({"clip": file, "sha256": content, "licence": licence, "holder": holder, **origin})
@@ -220,7 +226,7 @@ def _trained_on(
         dataset = dataset_of(run, read_header(place))
         curated = (dataset / "curation.json").is_file()
         rows = read_curation(dataset)[1] if curated else []
-        found.append(_Trained(place, tuple(read_index(place)), dataset if curated else None, tuple(rows)))
+        found.append(_Trained(place, tuple(read_index(place)), dataset, dataset if curated else None, tuple(rows)))
     return found, unknown
 
 
@@ -256,9 +262,8 @@ def _taken_out(one: _Trained) -> list[str]:
     return [clip for clip, sha256 in items if clip not in kept and ((clip, sha256) in gone or sha256 in whole)]
 
 
-def _rights_of(row: Row | None) -> tuple[str, str]:
-    rights = row["rights"] if row else {}
-    return rights.get("licence") or "licence unknown", rights.get("holder") or "holder not named"
+def _named(rights: Rights) -> tuple[str, str]:
+    return rights.licence or "licence unknown", rights.holder or "holder not named"
 
 
 def check_video(path: Path) -> None:

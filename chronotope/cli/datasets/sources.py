@@ -8,6 +8,7 @@ from pathlib import Path
 from chronotope.cli.left_out import scan_and_say
 from chronotope.curate.run import RawFile
 from chronotope.data.clips import Clip, check_outside
+from chronotope.data.contradictions import split_beside
 from chronotope.data.layouts.splits import held_out_places
 from chronotope.data.rendered import FOR_EVALUATION
 from chronotope.errors import FileProblem, UsageError
@@ -46,11 +47,17 @@ def raw_files(folders: Sequence[Path], out: Path) -> list[RawFile]:
 
 
 def _refuse_held_out(folder: Path, clips: Sequence[Clip]) -> None:
-    """Raise UsageError where clips are in a folder that their dataset holds out."""
+    """Raise UsageError where clips are in a folder that their dataset holds out, or have a spec that is held out."""
     paths = [clip.path.resolve() for clip in clips]
     for place, split in held_out_places(folder, ()).items():
         if any(path.is_relative_to(place.resolve()) for path in paths):
             raise UsageError(
                 f"{place} holds clips that are held out {split.why}, {FOR_EVALUATION}; curation would divide them "
                 "anew, so name folders without them (`chronotope train dit --heldout` measures on them as they are)"
+            )
+    for clip in clips:
+        if (of_spec := split_beside(clip.path)) != "train":
+            raise UsageError(
+                f"{folder}: the spec of {clip.file} is of split {of_spec}, {FOR_EVALUATION}; curation would divide "
+                "such clips anew, so name folders without them"
             )

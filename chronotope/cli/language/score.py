@@ -18,8 +18,9 @@ from chronotope.caption.words.lexicon import tokens_of
 from chronotope.cli.left_out import scan_and_say
 from chronotope.cli.terminal import say
 from chronotope.data.captions import read_captions
-from chronotope.data.clips import Clip, read_datasets
+from chronotope.data.clips import Clip, first_names, read_datasets
 from chronotope.data.recaptions import Recaptions
+from chronotope.data.rendered import listed_files
 from chronotope.errors import FileProblem, UsageError
 from chronotope.manifest import identify
 from chronotope.media import video
@@ -99,9 +100,13 @@ def score_folder(data: Path, captioner: Callable[[], BuiltIn]) -> list[Scored | 
     found: dict[tuple[str, str], Scored] = {}
     worlds, recaptions = _worlds(data), Recaptions(data, lambda sentence: say(f"note: {sentence}"))
     others: list[tuple[Clip, list[Written]]] = []
+    replaced: list[str] = []
     for clip in scan_and_say(data, captions=True).clips:
         written = _written(clip, recaptions)
         world = _world_of(worlds, clip.path)
+        if world is None and _is_below(worlds, clip.path):
+            replaced.append(clip.file)
+            continue
         truth = _truth(world, clip.path) if world else None
         if world is None or truth is None:
             others += [(clip, written)] if written else []
@@ -112,6 +117,11 @@ def score_folder(data: Path, captioner: Callable[[], BuiltIn]) -> list[Scored | 
             scored.scores.append(score)
             scored.words += len(text.split())
             scored.untrue += [] if score.true else [(clip.file, text, score)]
+    if replaced:
+        say(
+            f"note: {first_names(replaced)} {'is' if len(replaced) == 1 else 'are'} not as a world rendered it, so "
+            "nobody knows what is true of it, and its captions are not judged"
+        )
     if not found and not others:
         raise UsageError(f"{data} holds no captions to score; write some: chronotope caption {data}")
     return [*found.values(), *(compare_captions(others, captioner) if others else ())]
@@ -138,7 +148,25 @@ def claims_checked(data: Path) -> Callable[[Path, str], str]:
 
 
 def _world_of(worlds: Mapping[Path, World], clip: Path) -> World | None:
-    return next((world for base, world in worlds.items() if clip.resolve().is_relative_to(base)), None)
+    """Return the world that rendered a clip; None where none did, or where another file lies in its place now."""
+    path = clip.resolve()
+    for base, world in worlds.items():
+        if path.is_relative_to(base):
+            listed = _listed(base)
+            content = listed.get(path.relative_to(base).as_posix()) if listed else ""
+            return world if content == "" or (content and identify(path, path.name).sha256 == content) else None
+    return None
+
+
+def _is_below(worlds: Mapping[Path, World], clip: Path) -> bool:
+    return any(clip.resolve().is_relative_to(base) for base in worlds)
+
+
+@cache
+def _listed(base: Path) -> dict[str, str]:
+    """Return the hashes of the files that a world wrote; {} of a version without a manifest."""
+    manifest = base / "manifest.jsonl"
+    return listed_files(manifest) if manifest.is_file() else {}
 
 
 class Doubts:
@@ -187,10 +215,8 @@ def _written(clip: Clip, recaptions: Recaptions) -> list[Written]:
     """Return the captions beside a clip and those that captioners wrote for its present content."""
     captions = read_captions(clip.path)
     found = [("beside the clip", level, text) for level, texts in captions.items() for text in texts]
-    sha256 = identify(clip.path, clip.file).sha256
-    for (file, detail), row in recaptions.rows.items():
-        if file == clip.file and row["sha256"] == sha256 and row["text"]:
-            found.append((_author(row["author"]), detail, row["text"]))
+    by_programs = recaptions.of(clip.file, identify(clip.path, clip.file).sha256)  # a renamed clip keeps its captions
+    found += [(_author(json.loads(one.author)), one.detail, one.text) for one in by_programs]
     return [written for written in found if written[1] != "story"]
 
 

@@ -210,6 +210,7 @@ def dit(
     from chronotope.cli.costs import check_memory, dit_costs
     from chronotope.cli.train.devices import device_facts
     from chronotope.cli.train.hours import chosen_for_run
+    from chronotope.cli.train.latents import check_latents
     from chronotope.cli.train.memory import fitted_to_memory
     from chronotope.cli.train.networks import Shown, adapter_config, check_shown, check_sources, dit_config, run_dit
     from chronotope.cli.train.text import with_text_encoder
@@ -240,6 +241,7 @@ def dit(
     costs, shown = dit_costs(config), Shown(data, weights, limits, heldout)
     check_shown(shown, out)
     if dry_run:
+        check_latents(heldout)
         costs = {**costs, "devices": device_facts(config, as_json)}
         show_training(preset, config, data, costs, as_json, out and out / "dit")
         return 0
@@ -371,13 +373,14 @@ def show_training(
 ) -> None:
     """Print what --dry-run says of a training on the folders `data`, or refuse what the training in `run` would."""
     from chronotope.cli.costs import memory_problem
-    from chronotope.cli.train.latents import say_evaluation
+    from chronotope.cli.train.latents import check_latents, say_evaluation
     from chronotope.config import to_dict
     from chronotope.presets import find_preset
     from chronotope.train.same_run import check_same_run
 
     if run:
         check_same_run(run, config)
+    check_latents(data)
     if problem := memory_problem(costs):
         say(f"note: this training would be refused here: {problem}")
     say_evaluation(data)

@@ -16,7 +16,7 @@ from chronotope.cli.use import device, say_unsealed
 from chronotope.data.audit import audit_header, changes_since_encoding
 from chronotope.data.clips import check_outside
 from chronotope.data.encode import NO_LIMITS, Encoded, encode_dataset
-from chronotope.data.latents import LatentDataset, fingerprint, read_header, read_index
+from chronotope.data.latents import LatentDataset, fingerprint, read_folder, read_header, read_index
 from chronotope.data.limits import Limits
 from chronotope.data.rendered import FOR_EVALUATION, find_splits, meant_for_evaluation
 from chronotope.errors import FileProblem, UsageError
@@ -31,6 +31,7 @@ from chronotope.train.overlap import overlaps, repeated_rows, trained_before
 __all__ = [
     "Sources",
     "check_folders",
+    "check_latents",
     "check_names",
     "encode_clips",
     "prepare_heldout",
@@ -92,6 +93,13 @@ def say_evaluation(data: Sequence[Path]) -> None:
         for sentence in found:
             if FOR_EVALUATION in sentence:
                 say(f"note: {sentence}")
+
+
+def check_latents(folders: Sequence[Path]) -> None:
+    """Refuse latents whose index is damaged or not whole; folders of clips are not read."""
+    for folder in folders:
+        if (folder / "latents.json").is_file():
+            read_folder(folder)
 
 
 def check_once(data: Sequence[Path]) -> None:

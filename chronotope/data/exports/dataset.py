@@ -14,10 +14,12 @@ from typing import Any, Literal
 from chronotope.data.captions import LEVELS, Captions, read_captions
 from chronotope.data.clips import Clip, check_complete, read_datasets, scan_folder, split_of_curation
 from chronotope.data.recaptions import Written, WrittenCaptions, with_written
-from chronotope.data.rendered import changes_since_curation, changes_since_rendering
+from chronotope.data.rendered import changes_since_curation, changes_since_import, changes_since_rendering
 from chronotope.errors import FileProblem, UsageError
 from chronotope.manifest import LOST, Source, manifest_hash, read_curation, read_manifest, source_of
 from chronotope.media import video
+from chronotope.media.generated import generated_by
+from chronotope.media.rights import RecordedRights, Rights, described_rights, rights_from
 from chronotope.progress import Progress
 from chronotope.prompt import cleaned
 from chronotope.sealed import digest, read_sealed
@@ -35,7 +37,8 @@ class Item:
 
     `rights` holds what is known of licence, holder, source and consent; `origin` the source file that the clip was cut
     from, its SHA-256 and where the clip begins in it, in seconds. `written` are captions that programs wrote: those of
-    them that no reviewer rejected are among the `captions`, too.
+    them that no reviewer rejected are among the `captions`, too. `generated_by` names the weights of the model that
+    made it, "" where none is known to have.
     """
 
     file: str
@@ -53,6 +56,7 @@ class Item:
     rights: Mapping[str, Any]
     origin: Mapping[str, Any]
     scores: Mapping[str, float]
+    generated_by: str = ""
     written: tuple[Written, ...] = ()
 
     @property
@@ -96,11 +100,13 @@ class Dataset:
     def identity(self) -> dict[str, str]:
         """Return the hashes by which the state of the dataset is recognised.
 
-        "content" covers clips, and captions with their authors.
+        "content" covers clips, and captions with their authors; of clips without a manifest the rights, too.
         """
         authors = {item.file: [[one.as_json() for one in item.written]] for item in self.items if item.written}
         contents = {item.file: [item.split, item.sha256, item.captions] for item in self.items}
-        found = {"content": digest({file: [*content, *authors.get(file, [])] for file, content in contents.items()})}
+        rights = {item.file: [dict(item.rights)] for item in self.items if self.kind == "plain" and item.rights}
+        whole = {file: [*content, *authors.get(file, []), *rights.get(file, [])] for file, content in contents.items()}
+        found = {"content": digest(whole)}
         if "merkle_root" in self.about:
             found["merkle_root"] = str(self.about["merkle_root"])
         elif self.rows:
@@ -130,9 +136,11 @@ def read_dataset(folder: Path, progress: Progress | None = None, note: Note = la
     found = scan_folder(folder, heldout=True)
     for sentence in found.notes():
         note(sentence)
+    for sentence in changes_since_import(folder):
+        note(sentence)
     if rendered:
         return _rendered(folder, found.clips, progress, note)
-    return _dataset(folder, "plain", _probed(found.clips, "train", {}, progress), {}, (), note)
+    return _dataset(folder, "plain", _probed(found.clips, "train", None, progress), {}, (), note)
 
 
 def _dataset(
@@ -174,19 +182,19 @@ def _curated_item(path: Path, row: Mapping[str, Any], clip: Source) -> Item:
         height=row["height"],
         fps=row["fps"],
         frames=row["frames"],
-        seconds=row["seconds"],
+        seconds=row.get("clip_seconds", row["seconds"]),
         picture=row["picture"],
         captions=read_captions(path),
         rights=row["rights"],
         origin={"file": row["file"], "sha256": row["source"]["sha256"], "start": row["start"]},
         scores=row["scores"],
+        generated_by=row.get("generated_by") or generated_by(path),  # lines of older versions do not say it
     )
 
 
 def _rendered(folder: Path, clips: Sequence[Clip], progress: Progress | None, note: Note) -> Dataset:
     about = read_sealed(folder / "dataset.json", LOST)
-    rights = {"licence": str(about["licence"])} if "licence" in about else {}
-    items = _probed(clips, str(about.get("split", "train")), rights, progress)
+    items = _probed(clips, str(about.get("split", "train")), rights_from(about), progress)
     encoded = [{"source": {"file": item.file, "sha256": item.sha256}} for item in items]
     if changes := changes_since_rendering(folder, encoded):
         raise FileProblem(f"{changes[0]}; nothing is exported of it")
@@ -195,9 +203,12 @@ def _rendered(folder: Path, clips: Sequence[Clip], progress: Progress | None, no
     return _dataset(folder, "rendered", items, about, rows, note)
 
 
-def _probed(clips: Sequence[Clip], split: str, rights: Mapping[str, str], progress: Progress | None) -> list[Item]:
-    """Return clips as their files are, of equal rights, and of one split but for those that are held out."""
-    items = []
+def _probed(clips: Sequence[Clip], split: str, rights: Rights | None, progress: Progress | None) -> list[Item]:
+    """Return clips as their files are, of one split but for those that are held out.
+
+    Their rights are equal, or, where `rights` is None, those that are recorded of each.
+    """
+    items, recorded = [], RecordedRights()
     for number, clip in enumerate(clips, start=1):
         info = video.probe(clip.path)
         width, height = info.square_size
@@ -215,9 +226,10 @@ def _probed(clips: Sequence[Clip], split: str, rights: Mapping[str, str], progre
                 seconds=info.seconds,
                 picture=info.num_frames == 1,
                 captions=read_captions(clip.path),
-                rights=rights,
+                rights=described_rights(recorded.of(clip.path) if rights is None else rights),
                 origin={},
                 scores={},
+                generated_by=generated_by(clip.path),
             )
         )
         if progress:

@@ -20,8 +20,9 @@ from chronotope.manifest import CURATE_AGAIN
 from chronotope.sealed import read_sealed
 from chronotope.storage import file_sha256
 
-__all__ = ["describe_shards", "is_shards", "lost_shards", "names_us", "stale_descriptions"]
+__all__ = ["PAGE", "describe_shards", "is_shards", "lost_shards", "names_us", "stale_descriptions"]
 
+PAGE = "inspection.html"  # which `chronotope inspect` writes; it names the root of a manifest
 TABLES = ("curation.parquet", "clips.parquet")
 OTHERS = "describes other clips, captions or rights than the dataset"
 EDITED = "was edited, or written by another version"
@@ -67,8 +68,13 @@ def stale_descriptions(folder: Path) -> dict[str, str]:
 
     Clips, captions with their authors, and rights are compared; what its makers say, and the words of a card, are not.
     A curated dataset that cannot be read, because its clips are not those of its manifest, is judged by the root of
-    the manifest alone.
+    the manifest alone, and so is the page of `chronotope inspect`.
     """
+    page = dict.fromkeys(_of_other_roots(folder, [PAGE] if (folder / PAGE).is_file() else []), OTHERS)
+    return {**page, **_stale_exports(folder)}
+
+
+def _stale_exports(folder: Path) -> dict[str, str]:
     there = [name for name in (CARD, CROISSANT, RECORDS, *TABLES) if _is_ours(folder, name)]
     if not there:
         return {}

@@ -16,6 +16,7 @@ from chronotope.data.captions import Captions, captions_of
 from chronotope.data.layouts.authors import without_written
 from chronotope.data.layouts.splits import Split, names_split, split_of_values
 from chronotope.data.recaptions import Written, written_from_json
+from chronotope.media.rights import NO_RIGHTS, Rights, read_rights
 from chronotope.parsing import parse_json
 
 __all__ = ["FILES", "Columns", "file_of", "known_file_column", "read_columns"]
@@ -43,7 +44,7 @@ class Columns:
     """The captions that a row holds, and a sentence on the choice of columns where there was one.
 
     `split` is the one that a column names, else None, and `unknown` are columns and values that name no known split;
-    `written` are captions that programs wrote, in a column of our exports.
+    `written` are captions that programs wrote, in a column of our exports, and `rights` what columns name of them.
     """
 
     captions: Captions
@@ -51,6 +52,7 @@ class Columns:
     split: Split | None
     unknown: tuple[tuple[str, str], ...]
     written: tuple[Written, ...]
+    rights: Rights = NO_RIGHTS
 
 
 def known_file_column(name: str) -> bool:
@@ -97,8 +99,9 @@ def read_columns(row: Mapping[str, Any], say: Callable[[str], None]) -> Columns:
     splits = [name for name in row if names_split(name) and _holds(row[name])]
     split, unknown = split_of_values({name: row[name] for name in splits})
     written = _written(row[columns[AUTHORS]]) if AUTHORS in columns else ()
-    choice = _choice(file_columns, used, others, spans)
-    return Columns(without_written(captions, written), choice, split, unknown, written)
+    rights, named = read_rights({name: value for name, value in row.items() if name not in used})
+    choice = _choice(file_columns, used, others, spans, list(named.values()))
+    return Columns(without_written(captions, written), choice, split, unknown, written, rights)
 
 
 def _written(value: Any) -> tuple[Written, ...]:
@@ -109,7 +112,7 @@ def _written(value: Any) -> tuple[Written, ...]:
         return ()
 
 
-def _choice(files: list[str], used: Mapping[str, str], others: list[str], spans: list[str]) -> str:
+def _choice(files: list[str], used: Mapping[str, str], others: list[str], spans: list[str], rights: list[str]) -> str:
     """Say which columns are read where there was a choice."""
     known = {name for names in _LEVELS.values() for name in names[:3]}
     parts = []
@@ -120,6 +123,8 @@ def _choice(files: list[str], used: Mapping[str, str], others: list[str], spans:
         parts.append(f"the captions are those of {' and '.join(levels)}" if levels else "no column is one of captions")
     if others:
         parts.append(f"{_listed(others)} {'is' if len(others) == 1 else 'are'} not read")
+    if rights:
+        parts.append(f"the rights are those of {_listed(rights)}")
     if spans:
         parts.append(
             f"{_listed(spans)} {'is' if len(spans) == 1 else 'are'} not read, so each caption is taken for all of its "

@@ -20,6 +20,7 @@ from chronotope.data.recaptions import Written, written_from_json
 from chronotope.errors import FileProblem
 from chronotope.jsonl import write_jsonl
 from chronotope.manifest import described, read_curation, seal
+from chronotope.media.rights import Rights, rights_from
 from chronotope.sealed import read_sealed
 from chronotope.storage import atomic_file, file_sha256
 
@@ -27,7 +28,7 @@ __all__ = ["ClipRecord", "exported_shards", "record_of_clip", "refusal_of_shard"
 
 _MEND = (
     "take the folder from a copy, or delete shards.json and curation.json, and the shards are read as those of any "
-    "program, without rights"
+    "program"
 )
 
 
@@ -35,7 +36,7 @@ _MEND = (
 class ClipRecord:
     """What KEY.json says of a clip: its captions by level, its POSIX path in the dataset, its SHA-256 and its split.
 
-    `written` are those of the captions that programs wrote.
+    `written` are those of the captions that programs wrote, `rights` what is recorded of the rights in the clip.
     """
 
     captions: Mapping[str, Any]
@@ -43,6 +44,7 @@ class ClipRecord:
     sha256: str
     split: str
     written: tuple[Written, ...]
+    rights: Rights
 
 
 def exported_shards(folder: Path) -> dict[str, str]:
@@ -87,7 +89,7 @@ def record_of_clip(data: Any, member: str) -> ClipRecord:
     split, written = data.get("split", TRAIN), written_from_json(data.get("written", []))
     if not isinstance(split, str) or written is None:
         raise FileProblem("its split, or who wrote its captions, is not as `chronotope export` writes it")
-    return ClipRecord(data["captions"], file, sha256, split, written)
+    return ClipRecord(data["captions"], file, sha256, split, written, rights_from(data.get("rights")))
 
 
 def restore_manifest(folder: Path, out: Path, entries: Mapping[str, Entry]) -> list[str]:
@@ -98,21 +100,21 @@ def restore_manifest(folder: Path, out: Path, entries: Mapping[str, Entry]) -> l
     about = read_sealed(folder / EXPORT, _MEND) if (folder / EXPORT).is_file() else {}
     if not all((folder / name).is_file() for name in MANIFESTS):
         lost = "merkle_root" in about
-        return [f"{' or '.join(MANIFESTS)} is missing, so rights and scores are not taken over"] if lost else []
+        return [f"{' or '.join(MANIFESTS)} is missing, so scores and sources are not taken over"] if lost else []
     header, rows = read_curation(folder)
     if header.get("merkle_root") != about.get("merkle_root"):
-        return [f"{' and '.join(MANIFESTS)} are not those that {EXPORT} describes, so rights and scores are not taken "
-                "over; take them from a copy"]  # fmt: skip
+        return [f"{' and '.join(MANIFESTS)} are not those that {EXPORT} describes, so scores and sources are not "
+                "taken over; take them from a copy"]  # fmt: skip
     kept = {row["clip"]: row for row in rows if row.get("state") == "kept"}
     if strange := [clip for clip, row in kept.items() if not {"whole", "start", "seconds", "source"} <= row.keys()]:
         raise FileProblem(f"{folder}: the manifest's line of {strange[0]} is none of a curated clip; {_MEND}")
     imported = {entry.key: entry for entry in entries.values()}
     if missing := sorted(kept.keys() - imported.keys()):
-        return [f"{len(missing)} clips of the manifest were not imported, such as {missing[0]}, so the rights and the "
-                "scores of the others are not taken over"]  # fmt: skip
+        return [f"{len(missing)} clips of the manifest were not imported, such as {missing[0]}, so scores and "
+                "sources of the others are not taken over"]  # fmt: skip
     for clip, row in kept.items():
         if row["whole"] and row["source"]["sha256"] != imported[clip].media.sha256:
-            return [f"{clip} is not the clip of the manifest, so rights and scores are not taken over"]
+            return [f"{clip} is not the clip of the manifest, so scores and sources are not taken over"]
     listing = [
         seal(
             {

@@ -17,17 +17,23 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from chronotope.data.captions import Captions, decode_text, read_caption_file
-from chronotope.data.clips import SUFFIXES, UNFINISHED, first_names
+from chronotope.data.clips import REQUESTS, SUFFIXES, UNFINISHED, first_names
+from chronotope.data.contradictions import split_beside
 from chronotope.data.doubtful import doubts
 from chronotope.data.layouts.splits import KNOWN, LISTING, Split, held_out_places, listed_splits, split_of_folder
 from chronotope.data.recaptions import RECAPTIONS, Written, WrittenCaptions
 from chronotope.errors import FileProblem
 from chronotope.manifest import LeftOut
+from chronotope.media.rights import NO_RIGHTS, RecordedRights, Rights, described_rights, rights_of_card
 
 __all__ = ["HELDOUT", "TRAIN", "Layout", "Member", "Reading", "Row", "is_media", "joined"]
 
+CARD = "README.md"  # of a dataset on Hugging Face
 TRAIN, HELDOUT = "train", "heldout"  # folders of a dataset
 MAX_TABLE = 2**30  # bytes of one table of captions
+_NOT_IMPORTED = (
+    "may ask that no model is trained on clips here, and is not imported; `chronotope curate` of this folder reads it"
+)
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _POINTER = b"version https://git-lfs"  # the first bytes of a file that Git LFS has not fetched
 
@@ -48,7 +54,8 @@ class Row:
 
     `where` are the places that name it, as "metadata.csv, line 3"; `name` is its POSIX path in the new dataset, which
     may have to be changed unless it is `exact`. `sha256` is that which its content must have, "" where none is known.
-    `split` is None where nothing names one, and `written` are captions that programs wrote, beside the `captions`.
+    `split` is None where nothing names one, `written` are captions that programs wrote, beside the `captions`, and
+    `rights` what is recorded of the rights in it.
     """
 
     label: str
@@ -60,6 +67,7 @@ class Row:
     sha256: str = ""
     split: Split | None = None
     written: tuple[Written, ...] = ()
+    rights: Rights = NO_RIGHTS
 
     @property
     def heldout(self) -> bool:
@@ -103,6 +111,7 @@ class Reading:
         self.real = self.folder.resolve()
         self.files, self.linked = _listing(self.folder)
         self.recaptions = WrittenCaptions(self.folder, lambda said: self.note(RECAPTIONS, f"{said}; it is not used"))
+        self._recorded, self._card = RecordedRights(), self._rights_of_all()
         self._rows: dict[str, Row] = {}  # by the real path of the clip
         self._named: set[str] = set()  # real paths of files that were named
         self._aside = {folder.resolve(): split for folder, split in held_out_places(self.folder, self.files).items()}
@@ -178,11 +187,18 @@ class Reading:
         return base / name
 
     def add(
-        self, where: str, path: Path, captions: Captions, split: Split | None = None, written: Sequence[Written] = ()
+        self,
+        where: str,
+        path: Path,
+        captions: Captions,
+        split: Split | None = None,
+        written: Sequence[Written] = (),
+        rights: Rights = NO_RIGHTS,
     ) -> None:
-        """Add a clip with its captions, or list it with the reason why it is left out; a row may name its split.
+        """Add a clip with its captions, or list it with the reason why it is left out; a row may name split and rights.
 
-        A clip that is named again keeps the captions of all rows.
+        A clip that is named again keeps the captions of all rows. What a row does not say of its rights is as its
+        dataset records it.
         """
         label, real = self.label(path), os.path.realpath(path)
         self._named.add(real)
@@ -195,14 +211,20 @@ class Reading:
         outside = Path(label).is_absolute()
         name = "/".join(path.parts[-2:]) if outside else label
         found = self._split_of(real, "" if outside else label, split)
-        self._keep(real, Row(label, name, (where,), path, captions, split=found, written=tuple(written)))
+        if (of_spec := split_beside(path)) != "train" and not (found and found.heldout):
+            found = Split(True, f"because the spec beside it is of split {of_spec}")
+        known = {**described_rights(self._recorded.of(path)), **described_rights(rights)}
+        row = Row(label, name, (where,), path, captions, split=found, written=tuple(written), rights=Rights(**known))
+        self._keep(real, row)
 
     def add_unread(self, where: str, path: Path, reason: str) -> None:
         """List a clip whose captions cannot be read."""
         self._named.add(os.path.realpath(path))
         self.leave_out(where, reason, self.label(path))
 
-    def add_member(self, where: str, member: Member, captions: Captions, split: Split | None = None) -> None:
+    def add_member(
+        self, where: str, member: Member, captions: Captions, split: Split | None = None, rights: Rights = NO_RIGHTS
+    ) -> None:
         """Add a clip inside of a shard, in a folder with the name of the shard."""
         shard = self.label(member.shard)
         if UNFINISHED.search(Path(member.name).stem):
@@ -211,7 +233,7 @@ class Reading:
         outside = Path(shard).is_absolute()
         name = f"{member.shard.stem if outside else Path(shard).with_suffix('')}/{member.name}"
         found = self._split_of(os.path.realpath(member.shard), "" if outside else shard, split)
-        row = Row(f"{shard}/{member.name}", name, (where,), member, captions)
+        row = Row(f"{shard}/{member.name}", name, (where,), member, captions, rights=rights)
         self._keep(f"{shard}\0{member.name}", replace(row, split=found or split_of_folder(member.name)))
 
     def add_exported(self, row: Row) -> None:
@@ -230,15 +252,21 @@ class Reading:
         texts = [text for level in row.captions.values() for text in level]
         for reason in dict.fromkeys(doubt for text in texts for doubt in doubts(text)):
             self.note(row.where[0], f"a text {reason}; it is used as it is, so correct it, or remove it")
+        if not row.rights.known:
+            row = replace(row, rights=self._card)
         if (old := self._rows.get(identity)) is not None:
             captions = joined(old.captions, row.captions)
             differs = captions != old.captions
             self.note(row.label, f"named by several rows{', whose captions are all kept' if differs else ''}")
             if old.heldout != row.heldout:
                 self.note(row.label, "named by rows of several splits, so it is held out")
+            if old.rights.known and row.rights.known and old.rights != row.rights:
+                self.note(row.label, f"named by rows of different rights, of which the first count: {old.rights}")
+            rights = old.rights if old.rights.known else row.rights
             split = old.split if old.heldout else row.split or old.split
             written = tuple(dict.fromkeys((*old.written, *row.written)))
-            row = replace(old, captions=captions, where=(*old.where, *row.where), split=split, written=written)
+            where = (*old.where, *row.where)
+            row = replace(old, captions=captions, where=where, split=split, written=written, rights=rights)
         self._rows[identity] = row
 
     @contextlib.contextmanager
@@ -260,6 +288,14 @@ class Reading:
         inside = (split for folder, split in self._aside.items() if Path(real).is_relative_to(folder))
         return next(inside, None) or said or self._listed.get(real) or self._split or split_of_folder(folders)
 
+    def _rights_of_all(self) -> Rights:
+        """Return the licence that the card of the dataset names, README.md, which is that of clips without another."""
+        card = self.folder / CARD
+        try:
+            return rights_of_card(self.text(card)) if card.is_file() else NO_RIGHTS
+        except FileProblem:  # no text
+            return NO_RIGHTS
+
     def text(self, path: Path) -> str:
         """Return the text of a table; raise FileProblem where it is none, or leads out of the folder."""
         if not self.allowed(path):
@@ -273,8 +309,11 @@ class Reading:
         return read_caption_file(file, self.say(self.label(file)))
 
     def finish(self) -> None:
-        """List what no row names, and say which clips are held out."""
+        """List what no row names, and say which clips are held out, and which requests are not imported."""
         self._list_unnamed()
+        for file in self.files:
+            if file.name.lower() in REQUESTS:
+                self.note(self.label(file), _NOT_IMPORTED)
         for row in self.rows:
             if row.split is not None and row.heldout:
                 reason = f"held out {row.split.why}; no training takes them from {HELDOUT}/"

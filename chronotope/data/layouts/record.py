@@ -18,6 +18,7 @@ from chronotope.data.captions import caption_names
 from chronotope.errors import UsageError
 from chronotope.jsonl import append_jsonl, write_jsonl
 from chronotope.manifest import Source, described, read_manifest, seal
+from chronotope.media.rights import NO_RIGHTS, Rights, described_rights, rights_from
 
 __all__ = ["IMPORTED", "Entry", "Names", "Record"]
 
@@ -32,7 +33,7 @@ class Entry:
 
     `source` is the file or member of a shard, `media` the clip as it was written, `captions` the hash of its caption
     file, and `origin` the places that its captions are from. `lines` are the seals of what `recaptions.jsonl` and
-    `reviews.jsonl` received on captions that programs wrote.
+    `reviews.jsonl` received on captions that programs wrote; `rights` are those that the source records.
     """
 
     key: str
@@ -41,6 +42,7 @@ class Entry:
     captions: str
     origin: tuple[str, ...]
     lines: tuple[str, ...] = ()
+    rights: Rights = NO_RIGHTS
 
     def row(self, about: Mapping[str, Any]) -> dict[str, Any]:
         """Return the sealed line; `about` is what all lines have in common."""
@@ -51,6 +53,7 @@ class Entry:
                 "source": described(self.source),
                 "media": described(self.media),
                 "captions": captions | ({"lines": list(self.lines)} if self.lines else {}),
+                **({"rights": described_rights(self.rights)} if self.rights.known else {}),
                 **about,
             }
         )
@@ -109,7 +112,7 @@ def _entry(row: Mapping[str, Any]) -> Entry:
     if key.is_absolute() or ".." in key.parts:  # a record comes with a dataset, which can be anybody's
         raise UsageError(f"{key} leads out of the dataset")
     origin, lines = (tuple(map(str, captions.get(name, ()))) for name in ("from", "lines"))
-    return Entry(str(key), source, media, str(captions["sha256"]), origin, lines)
+    return Entry(str(key), source, media, str(captions["sha256"]), origin, lines, rights_from(row.get("rights")))
 
 
 class Names:

@@ -18,6 +18,7 @@ from chronotope.data.layouts.exported import exported_shards, record_of_clip, re
 from chronotope.data.layouts.reading import TRAIN, Layout, Member, Reading, Row, is_media, joined
 from chronotope.data.layouts.splits import Split, split_of_file
 from chronotope.errors import FileProblem
+from chronotope.media.rights import Rights
 from chronotope.parsing import parse_json
 
 __all__ = ["WEBDATASET"]
@@ -121,6 +122,7 @@ def _read_sample(reading: Reading, where: str, members: Sequence[Member], export
     texts = [member for member in members if PurePosixPath(member.name).suffix.lower() in _TEXTS]
     captions: Captions = {}
     split: Split | None = None
+    rights = Rights()
     for member in texts if clips else ():
         place = f"{where}/{member.name}"
         try:
@@ -132,10 +134,11 @@ def _read_sample(reading: Reading, where: str, members: Sequence[Member], export
         if captions and joined(captions, found.captions) != captions:
             reading.note(place, "holds other captions than the text beside it; all are kept")
         captions, split = joined(captions, found.captions), split or found.split
+        rights = rights if rights.known else found.rights
         reading.note_splits(where, found.unknown)
     for clip in clips:
         if clip.size:
-            reading.add_member(f"{where}/{clip.name}", clip, captions, split)
+            reading.add_member(f"{where}/{clip.name}", clip, captions, split, rights)
         else:
             reading.leave_out(f"{where}/{clip.name}", "is empty", f"{where}/{clip.name}")
     if not clips:
@@ -153,7 +156,7 @@ def _read_exported(reading: Reading, where: str, clip: Member, beside: Member) -
         split = Split(record.split != TRAIN, f"because it is of the split {record.split!r}")
         left = without_written(captions, record.written)
         reading.add_exported(
-            Row(label, record.file, (label,), clip, left, True, record.sha256, split, tuple(record.written))
+            Row(label, record.file, (label,), clip, left, True, record.sha256, split, record.written, record.rights)
         )
 
 

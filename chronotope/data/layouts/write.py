@@ -11,6 +11,7 @@ import hashlib
 import os
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -22,7 +23,7 @@ from chronotope.data.layouts.authors import Line, lines_of, write_lines
 from chronotope.data.layouts.detect import read_layout
 from chronotope.data.layouts.exported import exported_shards, restore_manifest
 from chronotope.data.layouts.reading import HELDOUT, Member, Reading, Row
-from chronotope.data.layouts.record import Entry, Names, Record
+from chronotope.data.layouts.record import IMPORTED, Entry, Names, Record
 from chronotope.data.layouts.shards import WEBDATASET
 from chronotope.data.layouts.splits import Split
 from chronotope.errors import FileProblem, UsageError
@@ -139,12 +140,21 @@ class _Import:
         write_lines(self.out, self.lines, {one for entry in self.record.entries.values() for one in entry.lines})
         self.record.write(self.entries)
         notes = [f"{first_names(places)}: {reason}" for reason, places in self.reading.notes.items()]
+        notes += self._said_of_rights()
         if others := self._not_imported():
             what = "in the folder and not imported; a training takes them too: move them away unless they belong to it"
             notes.append(f"{first_names(others)}: {what}")
         heldout = sum(entry.key.startswith(f"{HELDOUT}/") for entry in self.entries.values())
         clips = len(self.entries)
         return Imported(layout, clips, heldout, **self.counts, notes=tuple(notes), left_out=self._left_out())
+
+    def _said_of_rights(self) -> list[str]:
+        """Say which licences are kept, and of how many clips none is known where others have one."""
+        rights = Counter(str(entry.rights) for entry in self.entries.values() if entry.rights.known)
+        if not rights:
+            return []
+        named = ", ".join(f"{one} ({count})" for one, count in rights.most_common(6))
+        return [f"the licences of {rights.total()} of {len(self.entries)} clips are kept in {IMPORTED}: {named}"]
 
     def _not_imported(self) -> list[str]:
         """Return the clips in the folder that no row is the source of."""
@@ -232,7 +242,7 @@ class _Import:
         written = row.written or self.reading.recaptions.of(row.label, source.sha256)
         lines = lines_of(key, media.sha256, written)
         self.lines += lines
-        entry = Entry(key, source, media, captions, row.where, tuple(line.seal for line in lines))
+        entry = Entry(key, source, media, captions, row.where, tuple(line.seal for line in lines), row.rights)
         if entry == old:
             return None
         self.entries[row.label] = entry

@@ -20,6 +20,7 @@ from jaxtyping import Shaped
 from chronotope.actions import ActionSchema
 from chronotope.config import from_dict, to_dict
 from chronotope.errors import FileProblem, UsageError
+from chronotope.media.rights import RIGHTS_OF_LEROBOT
 from chronotope.storage import read_json
 
 __all__ = [
@@ -44,7 +45,7 @@ __all__ = [
 
 VERSION = "v3.0"
 INFO, STATS, TASKS = "meta/info.json", "meta/stats.json", "meta/tasks.parquet"
-ABOUT = "meta/chronotope.json"  # of our exports: licence and holder, which LeRobot has no place for
+ABOUT = RIGHTS_OF_LEROBOT  # of our exports: licence and holder, which LeRobot has no place for
 EPISODES = "meta/episodes/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 DATA = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 VIDEO = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"

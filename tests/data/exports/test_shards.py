@@ -56,7 +56,8 @@ def left_out(imported: Imported) -> str:
 def test_import_reads_back_the_same_dataset(curated: Path, tmp_path: Path) -> None:
     export(curated, tmp_path / "out")
     imported = import_dataset(tmp_path / "out", tmp_path / "back")
-    mood, heldout = imported.notes
+    mood, heldout, rights = imported.notes
+    assert "Jane <b>Doe</b> (1)" in rights and "LicenseRef-house, The House (3)" in rights
     assert (
         not imported.left_out and "level 'mood'" in mood and "held out because it is of the split 'heldout'" in heldout
     )

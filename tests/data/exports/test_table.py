@@ -9,13 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from chronotope.cli.datasets.inspection import write_inspection
+from chronotope.curate.removal import remove_source
 from chronotope.data.exports.about import Statement
 from chronotope.data.exports.croissant import write_croissant
 from chronotope.data.exports.dataset import main_caption, read_dataset
 from chronotope.data.exports.table import COLUMNS, clip_rows, write_parquet
-from chronotope.data.exports.verify import EDITED, OTHERS, stale_descriptions
+from chronotope.data.exports.verify import EDITED, OTHERS, PAGE, stale_descriptions
 from chronotope.errors import UsageError
 from chronotope.manifest import merkle_root, read_curation
+from tests.cli.models import run
 
 parquet = pytest.importorskip("pyarrow.parquet")
 
@@ -111,3 +114,13 @@ def test_without_its_library_it_says_what_to_install(
 )
 def test_the_caption_for_programs_that_take_one(captions: dict[str, tuple[str, ...]], expected: str) -> None:
     assert main_caption(captions) == expected
+
+
+def test_a_page_of_another_manifest_is_stale(curated: Path) -> None:
+    """It shows pictures of clips that were removed since."""
+    write_inspection(curated, curated / PAGE)
+    assert stale_descriptions(curated) == {}
+    remove_source(curated, "plain.mp4")
+    assert stale_descriptions(curated) == {PAGE: OTHERS}
+    findings = run("check", str(curated)).stdout + run("check", str(curated)).stderr
+    assert f"{PAGE} {OTHERS}; run `chronotope inspect` again" in findings

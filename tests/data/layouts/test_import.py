@@ -13,6 +13,8 @@ import pytest
 
 from chronotope.data.captions import read_captions
 from chronotope.data.clips import scan_folder
+from chronotope.data.exports.dataset import read_dataset
+from chronotope.data.exports.shards import export_shards
 from chronotope.data.layouts.record import IMPORTED, Names
 from chronotope.data.layouts.write import Imported, import_dataset
 from chronotope.errors import UsageError
@@ -242,3 +244,48 @@ def test_the_command(source: Path, out: Path, place: Place) -> None:
     assert result.exit_code == 3 and "left out: z.mp4: no caption" in result.stderr
     assert run("import", str(source), "--out", str(out), "--layout", "lines").exit_code == 2
     assert run("import", str(source / "missing"), "--out", str(out)).exit_code == 2
+
+
+def test_rights_of_rows_are_kept_and_exported(tmp_path: Path, place: Place) -> None:
+    table = "file_name,text,license,owner\na.mp4,one,CC BY-NC 4.0,Jane\nb.mp4,two,,\n"
+    place(tmp_path / "in", "a.mp4", "b.mp4", files={"metadata.csv": table, "tdmrep.json": "{}"})
+    found = import_dataset(tmp_path / "in", tmp_path / "out")
+    rows = {row["key"]: row.get("rights") for row in read_manifest(tmp_path / "out" / IMPORTED)}
+    assert rows == {"a.mp4": {"licence": "CC-BY-NC-4.0", "holder": "Jane"}, "b.mp4": None}
+    assert "the rights are those of 'license', 'owner' (in 1 row)" in notes(found)
+    assert "the licences of 1 of 2 clips are kept in imported.jsonl: CC-BY-NC-4.0, Jane (1)" in notes(found)
+    assert "tdmrep.json: may ask that no model is trained on clips here, and is not imported" in notes(found)
+    before = read_dataset(tmp_path / "out")
+    assert [dict(item.rights) for item in before.items] == [rows["a.mp4"], {}]
+    changed = table.replace("Jane", "Bob")
+    (tmp_path / "in" / "metadata.csv").write_text(changed)
+    import_dataset(tmp_path / "in", tmp_path / "out")
+    after = read_dataset(tmp_path / "out")
+    assert after.items[0].rights["holder"] == "Bob" and after.identity != before.identity
+    export_shards(after, tmp_path / "shards", 10**6)
+    import_dataset(tmp_path / "shards", tmp_path / "back")
+    assert read_dataset(tmp_path / "back").items[0].rights == {"licence": "CC-BY-NC-4.0", "holder": "Bob"}
+
+
+def test_rows_of_one_clip_with_different_rights(tmp_path: Path, place: Place) -> None:
+    table = "file_name,text,licence\na.mp4,one,MIT\na.mp4,two,CC0-1.0\n"
+    place(tmp_path / "in", "a.mp4", files={"metadata.csv": table})
+    found = import_dataset(tmp_path / "in", tmp_path / "out")
+    assert "a.mp4: named by rows of different rights, of which the first count: MIT" in notes(found)
+    assert read_manifest(tmp_path / "out" / IMPORTED)[0]["rights"] == {"licence": "MIT"}
+
+
+@pytest.mark.parametrize("said", ["license: cc-by-nc-4.0", "license:\n- cc-by-nc-4.0", 'license: "cc-by-nc-4.0"  # so'])
+def test_the_licence_of_a_card_is_that_of_clips_without_another(tmp_path: Path, place: Place, said: str) -> None:
+    files = {
+        "README.md": f"---\npretty_name: x\n{said}\n---\n# A set\nlicense: mit\n",
+        "a.txt": "one",
+        "b.json": '{"caption": "two", "license": "CC0-1.0"}',
+    }
+    place(tmp_path / "in", "a.mp4", "b.mp4", files=files)
+    import_dataset(tmp_path / "in", tmp_path / "out")
+    found = {row["key"]: row["rights"]["licence"] for row in read_manifest(tmp_path / "out" / IMPORTED)}
+    assert found == {"a.mp4": "CC-BY-NC-4.0", "b.mp4": "CC0-1.0"}
+    (tmp_path / "in" / "README.md").write_text("# A set\nlicense: mit\n")
+    import_dataset(tmp_path / "in", tmp_path / "out")
+    assert "rights" not in read_manifest(tmp_path / "out" / IMPORTED)[0]

@@ -23,6 +23,7 @@ from chronotope.data.layouts.columns import read_columns
 from chronotope.data.layouts.detect import read_layout
 from chronotope.data.layouts.splits import split_of_file, split_of_folder, split_of_values
 from chronotope.data.layouts.write import Imported, import_dataset
+from chronotope.data.rendered import changes_since_import, find_worlds
 from chronotope.errors import FileProblem, UsageError
 from chronotope.geometry import Geometry
 from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig
@@ -352,3 +353,34 @@ def test_a_rendered_split_comes_back_from_shards(tmp_path: Path) -> None:
     imported = exported(tmp_path / "stage", tmp_path)
     assert imported.in_words() == "2 clips, 2 of them held out: 2 new"
     assert read_dataset(tmp_path / "back").splits == ["heldout"]
+
+
+def test_a_clip_that_was_moved_out_of_those_held_out_is_said(tmp_path: Path, place: Place) -> None:
+    text = "file_name,text\ntest/a.mp4,one\ntrain/c.mp4,two\ntrain/d.mp4,three\n"
+    folder = place(tmp_path / "in", "test/a.mp4", "train/c.mp4", "train/d.mp4", files={"metadata.csv": text})
+    out = tmp_path / "out"
+    import_dataset(folder, out, copy=True)
+    assert changes_since_import(out) == []
+    (out / "heldout/test/a.mp4").rename(out / "train/e.mp4")
+    notes = [finding.what for finding in audit_dataset(out)]
+    assert any("1 clip has the same content as clips that are held out, such as train/e.mp4" in note for note in notes)
+    assert any("those that were imported: 1 missing or renamed (such as heldout/test/a.mp4)" in note for note in notes)
+    contents = (out / "train/c.mp4").read_bytes(), (out / "train/d.mp4").read_bytes()
+    assert contents[0] != contents[1]
+    (out / "train/c.mp4").write_bytes(contents[1])
+    find_worlds(out, notes.append)  # which `encode` asks
+    assert "2 changed" not in notes[-1] and "1 changed or exchanged (such as train/c.mp4)" in notes[-1]
+
+
+def test_clips_whose_spec_is_held_out_are_held_out_without_their_dataset(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "w", DatasetRequest("stage", "shapes", "heldout", 1, 2))
+    for path in (tmp_path / "w" / "0000").iterdir():  # without dataset.json, which names the split
+        path.rename(tmp_path / path.name)
+    (tmp_path / "clips").mkdir()
+    for path in [path for path in tmp_path.iterdir() if path.is_file()]:
+        path.rename(tmp_path / "clips" / path.name)
+    found = import_dataset(tmp_path / "clips", tmp_path / "out")
+    assert found.heldout == found.clips == 2
+    assert any("held out because the spec beside it is of split heldout" in note for note in found.notes)
+    with pytest.raises(UsageError, match="is of split heldout, meant for evaluation, not for training; curation"):
+        raw_files([tmp_path / "clips"], tmp_path / "curated")
