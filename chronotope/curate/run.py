@@ -30,7 +30,7 @@ from chronotope.manifest import CURATE_AGAIN, Source, described, identify, read_
 from chronotope.media import video
 from chronotope.media.damage import DAMAGE_ADVICE
 from chronotope.media.generated import generated_by, generated_in_words
-from chronotope.media.rights import RecordedRights, Rights, described_rights
+from chronotope.media.rights import RecordedRights, Rights, described_rights, rights_from
 from chronotope.progress import Progress
 from chronotope.prompt import story_between
 from chronotope.sealed import read_sealed
@@ -106,11 +106,13 @@ def curate(
             for file in files
         }
         captions = {file.name: _captions(file, captions_of, note) for file in files}
-        splits = _known_splits(out, filters)
+        splits, recorded_here = _known_splits(out, filters), _known_rights(out)
         rows, planned = _decided(files, seen, rights, policy, filters, captions, splits)
         rows, planned = _without_removed(out, rows, planned)
         divided = {item["file"] for item in rows if item["state"] == "kept" and item["captions"] and not item["whole"]}
         for sentence in (*_said_of_rights(policy, rights, before, seen), *_noticed(seen, planned)):
+            note(sentence)
+        for sentence in _other_rights(recorded_here, rights, seen):
             note(sentence)
         for sentence in (
             *_worth_knowing(rows, planned),
@@ -419,6 +421,29 @@ def _known_splits(out: Path, filters: Filters) -> dict[str, str]:
         return {}
     rows = read_manifest(out / "curation.jsonl", lambda _: None)
     return {row["source"]["sha256"]: row["split"] for row in rows if row["state"] == "kept"}
+
+
+def _known_rights(out: Path) -> dict[tuple[str, str], Rights]:
+    """Return the rights that an earlier curation recorded, by the name and the content of the source."""
+    if not (out / "curation.jsonl").is_file():
+        return {}
+    rows = read_manifest(out / "curation.jsonl", lambda _: None)
+    return {(row["file"], row["source"]["sha256"]): rights_from(row["rights"]) for row in rows}
+
+
+def _other_rights(
+    earlier: Mapping[tuple[str, str], Rights], rights: Mapping[str, Rights], seen: Mapping[str, _Seen]
+) -> Iterator[str]:
+    """Say where this dataset recorded other rights of the same files until now."""
+    pairs = {name: (earlier.get((name, seen[name].source.sha256)), now) for name, now in rights.items()}
+    other = [name for name, (old, now) in pairs.items() if old and old != replace(now, signals=())]
+    if other:
+        old, now = pairs[other[0]]
+        was, is_now = (", ".join(map(str, described_rights(one or Rights()).values())) for one in (old, now))
+        yield (
+            f"other rights of {_files(other)} than this dataset recorded until now: {is_now or 'unknown'} instead of "
+            f"{was or 'unknown'} of {other[0]}"
+        )
 
 
 def _items(usable: Mapping[str, RawFile], seen: Mapping[str, _Seen]) -> list[Item]:

@@ -1,7 +1,8 @@
 """Held-out clips that a training shows all the same: in its own data, or in those of the weights that it began with.
 
 A loss on such clips says nothing of unseen ones. Clips are the same where they show a common stretch of one file, by
-its content: parts of a clip overlap, whatever their lengths and frame rates are.
+its content: parts of a clip overlap, whatever their lengths and frame rates are. They are the same, too, where their
+latents are equal to the bit, as those of a film in another container are.
 """
 
 from __future__ import annotations
@@ -33,24 +34,27 @@ class Stretches:
     """The stretches of files that rows of latents show, each with the name of the first row that showed it."""
 
     def __init__(self) -> None:
-        self._named: dict[str, list[tuple[float, float, str]]] = defaultdict(list)
+        self._named: dict[str, list[tuple[float, float, str]]] = defaultdict(list)  # by the hash of the file
+        self._latents: dict[str, str] = {}  # by the hash of the latents
 
     def add(self, name: str, row: Mapping[str, Any]) -> str:
         """Add a row; return the name of an earlier one that has frames in common with it, "" where none has."""
-        if (stretch := _stretch(row)) is None:
-            return ""
-        file, start, stop = stretch
         before = self.first(row)
-        self._named[file].append((start, stop, before or name))
+        if stretch := _stretch(row):
+            file, start, stop = stretch
+            self._named[file].append((start, stop, before or name))
+        if latents := row.get("sha256"):
+            self._latents.setdefault(latents, before or name)
         return before
 
     def first(self, row: Mapping[str, Any]) -> str:
         """Return the name of an added row that has frames in common with `row`, "" where none has."""
-        if (stretch := _stretch(row)) is None:
-            return ""
-        file, start, stop = stretch
-        common = (name for a, b, name in self._named[file] if start < b - _TOUCH and a < stop - _TOUCH)
-        return next(common, "")
+        if stretch := _stretch(row):
+            file, start, stop = stretch
+            for a, b, name in self._named[file]:
+                if start < b - _TOUCH and a < stop - _TOUCH:
+                    return name
+        return self._latents.get(row.get("sha256", ""), "")
 
 
 def repeated_rows(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> list[str]:

@@ -362,6 +362,8 @@ def test_the_command_and_generate_tell_the_model_the_same(tmp_path: Path) -> Non
     result = run("expand", "kitten strolls by the shore, no fox", "--why")
     assert result.stdout == "a cat walks by the sea\n" and "kitten -> cat" in result.stderr
     assert "kitten" not in run("expand", "kitten strolls by the shore").stderr
+    denied = run("expand", "a fox walks right, not left", "--json")
+    assert "not understood: 'not'" in denied.stderr and "'not'" in str(json.loads(denied.stdout)["notes"])
     found = json.loads(run("expand", "kitten by the shore, no fox", "--json").stdout)
     assert (found["prompt"], found["negative"]) == ("a cat by the sea", "fox")
     words = ("generate", "kitten by the shore, no fox", "--dry-run", "--json")

@@ -105,7 +105,9 @@ def test_a_prompt_of_what_shall_not_be_there_is_refused(server: Server) -> None:
 def test_what_shall_not_be_there_stays_said(server: Server) -> None:
     found = expanded(server, "a fox, no red ball", "A fox walks at night, no trees.", "--json")
     facts = json.loads(found.stdout)
-    assert found.stderr == "" and facts["prompt"] == "a fox walks at night"
+    assert facts["prompt"] == "a fox walks at night" and facts["notes"] == [
+        line[6:] for line in found.stderr.splitlines()
+    ]
     assert facts["written_by"] == f"{server.address}#m" and json.loads(plain("a fox"))["written_by"] == "builtin"
     assert facts["negative"] == "red ball, tree"
 

@@ -352,7 +352,8 @@ def test_what_a_run_has_seen_is_known_whatever_becomes_of_its_dataset(
     assert run(*words, "--holder", "My Lab").exit_code == 0
     settings = ("--set", "train.steps=1", "train.batch_tokens=60", "defaults.num_steps=1")
     assert run("train", "dit", "--from", model, "--data", data, "--out", mine, *settings).exit_code == 0
-    assert json.loads(run("audit", mine, "--json").stdout)["rights"] == {"LicenseRef-own, My Lab": 3}
+    facts = json.loads(run("audit", mine, "--json").stdout)
+    assert facts["rights"] == {"LicenseRef-own, My Lab": 3} and "changed since" not in facts
 
     # another film under a known name, and a new one
     for number, name in enumerate(("cat.mp4", "gnu.mp4")):
@@ -361,6 +362,8 @@ def test_what_a_run_has_seen_is_known_whatever_becomes_of_its_dataset(
     assert run(*words, "--holder", "Another").exit_code == 0
     facts = json.loads(run("audit", mine, "--json").stdout)
     assert facts["rights"] == {"LicenseRef-own, Another": 2, "licence unknown, holder not named": 1}
+    (changed,) = facts["changed since"]  # these rights are not those of the training
+    assert f"Merkle root {facts['Merkle roots'][0][:12]} then" in changed
     told = json.loads(run("audit", mine, "--remove", "gnu.mp4", "--json").stdout)
     assert told["removed"] == ["train/gnu.mp4"] and told["weights that have seen it"] == f"none of {mine}"
     told = json.loads(run("audit", mine, "--remove", "dog.mp4", "--json").stdout)

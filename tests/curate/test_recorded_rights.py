@@ -126,3 +126,16 @@ def test_a_tag_about_rights_of_own_footage_is_said(tmp_path: Path) -> None:
     run(tmp_path / "raw", tmp_path / "out", note=notes.append)
     said = "1 file taken for footage of My Lab, as declared, with a tag about rights: c00.mp4 (copyright: Jane Doe)"
     assert any(said in note for note in notes), notes
+
+
+def test_other_rights_than_a_curation_recorded_are_said(tmp_path: Path) -> None:
+    (tmp_path / "rights.toml").write_text('[[files]]\nmatch = "*"\nlicence = "CC-BY-4.0"\nholder = "Jane"\n')
+    raw, out, notes = small(tmp_path / "raw", 2), tmp_path / "out", list[str]()
+    policy = read_policy(tmp_path / "rights.toml")
+    for _ in range(2):
+        run(raw, out, Filters(heldout=0), policy=policy, note=notes.append)
+        assert not any("recorded until now" in note for note in notes)
+    run(raw, out, Filters(heldout=0), policy=own_footage("Lab"), note=notes.append)
+    (said,) = (note for note in notes if "recorded until now" in note)
+    assert said.startswith("other rights of 2 files than") and "Lab, declared by the holder" in said
+    assert said.endswith("instead of CC-BY-4.0, Jane of c00.mp4")

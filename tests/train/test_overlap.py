@@ -24,6 +24,8 @@ def row(file: str, start: float, frames: int, fps: float = 8.0, slices: int = 4)
         (row("a", 1, 8), row("a", 0, 8), 0),
         (row("a", 0, 4, fps=4.0), row("a", 0.5, 8), 1),  # the same second at half of the rate
         ({**row("a", 0, 8), "source": None}, row("a", 0, 8), 0),  # of nobody knows what file
+        ({**row("a", 0, 8), "sha256": "x"}, {**row("b", 0, 8), "sha256": "x"}, 1),  # the same pixels in another file
+        ({**row("a", 0, 8), "sha256": "x"}, {**row("b", 0, 8), "sha256": "y"}, 0),
     ],
 )
 def test_clips_are_the_same_that_show_frames_of_one_file(

@@ -71,6 +71,8 @@ def audited(run: Path, data: Sequence[Path]) -> dict[str, Any]:
         "Merkle roots": roots_of(behind).get("curation", "").split() or "none",
         "started from": description.get("started_from") or "random weights",
     }
+    if others := [sentence for one in found if (sentence := _curated_again(one))]:
+        facts["changed since"] = others
     if merged := description.get("merged"):
         facts["merged of"] = [
             f"{one.get('adapter')}, weight {one.get('weight')}, hash {one.get('hash')}" for one in merged
@@ -116,6 +118,19 @@ def find_in(run: Path, data: Sequence[Path], file: Path) -> dict[str, Any]:
     if unknown:
         facts["not found"] = f"{len(unknown)} of {len(unknown) + len(found)} folders of latents; name them with --data"
     return facts
+
+
+def _curated_again(one: _Trained) -> str:
+    """Say where a dataset is another list now than the one that was encoded: its licences may be others, too."""
+    if one.dataset is None or (then := read_header(one.latents).get("curation")) is None:
+        return ""
+    now = read_curation(one.dataset)[0]["merkle_root"]
+    if now == then:
+        return ""
+    return (
+        f"{one.dataset} was curated again or changed after its clips were encoded (Merkle root {then[:12]} then, "
+        f"{now[:12]} now): licences and holders are those of its list of now"
+    )
 
 
 def _not_recorded(description: dict[str, Any]) -> dict[str, Any]:

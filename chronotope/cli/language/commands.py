@@ -69,16 +69,16 @@ def expand(prompt: str, model: str, writer: str, seed: int | None, why: bool, as
     found, author, notes = expand_with(prompt, find_model(model), writer, seed)
     for note in notes:
         say(f"note: {note}")
+    said = [each for each in (found.notes() if found else ()) if why or not each.startswith("read as")]
+    for sentence in said:
+        say(f"note: {sentence}")
     text = found.prompt if found else prompt
     if as_json:
         facts: dict[str, Any] = {"typed": prompt, "prompt": text, "negative": found.negative if found else ""}
         facts["written_by"] = author or "its user"
         facts |= {"read": found.read, "left_out": found.left_out, "alike": found.suggestions} if found else {}
-        echo(json.dumps(facts, indent=1))
+        echo(json.dumps({**facts, "notes": said}, indent=1))
         return
-    for sentence in found.notes() if found else ():
-        if why or not sentence.startswith("read as"):
-            say(f"note: {sentence}")
     echo(text)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from chronotope.data.captions import Captions, captions_of
 from chronotope.data.layouts.authors import without_written
-from chronotope.data.layouts.splits import Split, names_split, split_of_values
+from chronotope.data.layouts.splits import Split, names_split, says_held_out, split_of_values
 from chronotope.data.recaptions import Written, written_from_json
 from chronotope.media.rights import NO_RIGHTS, Rights, read_rights
 from chronotope.parsing import parse_json
@@ -32,6 +32,7 @@ _LEVELS = {
 }
 _CAPTION_LIKE = re.compile(r"caption|prompt|text|descri|sentence|paragraph", re.IGNORECASE)
 AUTHORS = "written"  # the column of our exports that holds captions with their authors
+_FACTS = (AUTHORS, *"authors seconds duration frames num_frames n_frames fps width height bytes sha256".split())
 _SETTINGS = ("negative_prompt", "text_bytes", "caption_score")
 _PART = re.compile(
     r"(clip_|frame_|time_?)*(start|end|begin|stop)(_(time|sec|seconds|frame|s|ms|idx))?|frame_idx|timestamps?|crop|bbox"
@@ -45,6 +46,7 @@ class Columns:
 
     `split` is the one that a column names, else None, and `unknown` are columns and values that name no known split;
     `written` are captions that programs wrote, in a column of our exports, and `rights` what columns name of them.
+    `ignored` are the columns that nothing is read from.
     """
 
     captions: Captions
@@ -53,6 +55,7 @@ class Columns:
     unknown: tuple[tuple[str, str], ...]
     written: tuple[Written, ...]
     rights: Rights = NO_RIGHTS
+    ignored: tuple[str, ...] = ()
 
 
 def known_file_column(name: str) -> bool:
@@ -96,12 +99,16 @@ def read_columns(row: Mapping[str, Any], say: Callable[[str], None]) -> Columns:
     if not captions and len(others) == 1:
         captions, used, others = _captions(row[others[0]], "sentence", say), {others[0]: "sentence"}, []
     spans = [name for name in row if _PART.fullmatch(_plain(name)) and _holds(row[name])]
+    unread = [name for name in row if name not in (*used, *file_columns, *spans)]
     splits = [name for name in row if names_split(name) and _holds(row[name])]
+    splits += [name for name in unread if name not in splits and says_held_out(row[name])]
     split, unknown = split_of_values({name: row[name] for name in splits})
     written = _written(row[columns[AUTHORS]]) if AUTHORS in columns else ()
     rights, named = read_rights({name: value for name, value in row.items() if name not in used})
     choice = _choice(file_columns, used, others, spans, list(named.values()))
-    return Columns(without_written(captions, written), choice, split, unknown, written, rights)
+    read = {*splits, *others, *named.values(), *(name for name in unread if _plain(name) in _FACTS)}
+    ignored = tuple(name for name in unread if name not in read and says_held_out(row[name]) is None)
+    return Columns(without_written(captions, written), choice, split, unknown, written, rights, ignored)
 
 
 def _written(value: Any) -> tuple[Written, ...]:

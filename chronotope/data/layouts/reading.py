@@ -117,6 +117,7 @@ class Reading:
         self._aside = {folder.resolve(): split for folder, split in held_out_places(self.folder, self.files).items()}
         self._split: Split | None = None  # of all that is read just now
         self._unknown: dict[tuple[str, str], dict[str, None]] = {}  # the values of columns that name no known split
+        self._ignored: dict[str, dict[str, None]] = {}  # the columns that nothing is read from, by table
         self._listed: dict[str, Split] = {}  # by the real path of the clip
         for file in self.files:
             if file.name == LISTING and self.allowed(file):
@@ -283,6 +284,11 @@ class Reading:
         for column, value in unknown:
             self._unknown.setdefault((where, column), {})[value] = None
 
+    def note_ignored(self, where: str, columns: Sequence[str]) -> None:
+        """Keep the columns of a row that nothing is read from; they are said once for each table."""
+        if columns:
+            self._ignored.setdefault(where, {}).update(dict.fromkeys(columns))
+
     def _split_of(self, real: str, folders: str, said: Split | None) -> Split | None:
         """Return the split of a clip: its dataset holds it out, else its row says it, or its table, or its folder."""
         inside = (split for folder, split in self._aside.items() if Path(real).is_relative_to(folder))
@@ -321,6 +327,8 @@ class Reading:
         for (where, column), values in self._unknown.items():
             known = f"none of the known splits ({KNOWN}), so its clips are for training, too"
             self.note(where, f"the column {column!r} holds {first_names(list(map(repr, values)))}, {known}")
+        for where, columns in self._ignored.items():
+            self.note(where, f"nothing is read from {first_names(list(map(repr, columns)), 12)}")
 
     def _list_unnamed(self) -> None:
         """List the videos and pictures of the folder that no row names, and linked folders that no row leads into."""

@@ -186,6 +186,7 @@ def _columns(reading: Reading, member: Member, place: str) -> Columns:
     found = read_columns(texts, reading.say(place))
     if found.choice:
         reading.note(place, found.choice)
+    reading.note_ignored(reading.label(member.shard), found.ignored)
     return found
 
 

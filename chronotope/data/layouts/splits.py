@@ -22,6 +22,7 @@ __all__ = [
     "held_out_places",
     "listed_splits",
     "names_split",
+    "says_held_out",
     "split_of_file",
     "split_of_folder",
     "split_of_values",
@@ -55,6 +56,12 @@ def names_split(column: str) -> bool:
     """Return whether a column of this name tells the split of its rows, in words or as a flag such as is_test."""
     words = _column_words(column)
     return "_".join(words) in COLUMNS or _is_flag(words)
+
+
+def says_held_out(value: Any) -> bool | None:
+    """Return whether a value names a split that is not for training, whatever its column is called; None for others."""
+    words = _words(value) if isinstance(value, str) else []
+    return words[0] in _OTHERS if len(words) == 1 and words[0] in _OTHERS | _TRAINING else None
 
 
 def _column_words(column: str) -> list[str]:

@@ -120,8 +120,17 @@ def test_the_chosen_column_is_said(tmp_path: Path, place: Place) -> None:
     table = 'file_name,title,caption,long_caption,tags,text_embedding\na.mp4,t,one,all of it,"x, y",0.1\n'
     reading = read(place(tmp_path, "a.mp4", files={"metadata.csv": table}), "videofolder")
     assert captions(reading) == {"a.mp4": {"sentence": ("one",), "paragraph": ("all of it",), "tags": ("x, y",)}}
-    (note,) = reading.notes
+    note, ignored = reading.notes
     assert "'caption' (level sentence)" in note and "'title' is not read" in note and "embedding" not in note
+    assert ignored == "nothing is read from 'text_embedding'"
+
+
+def test_columns_that_nothing_is_read_from_are_named_once(tmp_path: Path, place: Place) -> None:
+    table = "file_name,text,consent,noai,fps,set\na.mp4,one,no,1,8,train\nb.mp4,two,yes,,8,test\n"
+    reading = read(place(tmp_path, "a.mp4", "b.mp4", files={"metadata.csv": table}), "videofolder")
+    assert [row.heldout for row in reading.rows] == [False, True]
+    told = {note: places for note, places in reading.notes.items() if "nothing is read" in note}
+    assert told == {"nothing is read from 'consent', 'noai'": ["metadata.csv"]}
 
 
 @pytest.mark.parametrize(

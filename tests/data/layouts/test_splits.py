@@ -94,6 +94,10 @@ def test_a_column_of_splits(tmp_path: Path, place: Place, column: str) -> None:
     ("row", "expected"),
     [
         ({"split": "train", "Split": "test"}, True),
+        ({"set": "test"}, True),
+        ({"phase": "val", "split": "train"}, True),
+        ({"usage": "train"}, False),
+        ({"label": "testing the water"}, False),
         ({"is_test": True}, True),
         ({"is_test": "False"}, False),
         ({"isTest": 1, "split": "train"}, True),
