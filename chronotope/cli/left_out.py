@@ -22,10 +22,14 @@ def scan_and_say(folder: Path, captions: bool = False) -> Folder:
 
     Code that must not talk, or whose caller has said it, calls `find_clips` or `scan_folder`, which raise the same.
     """
-    from chronotope.data.clips import scan_folder  # help needs none of it
+    from chronotope.data.clips import (
+        scan_folder,  # help needs none of it
+        taken_from_splits,
+    )
 
     found = scan_folder(folder)
-    for sentence in (*found.notes(), *(found.notes_on_captions() if captions else ())):
+    taken = taken_from_splits(folder, [clip.file for clip in found.clips])
+    for sentence in (*found.notes(), *(found.notes_on_captions() if captions else ()), *taken):
         say(f"note: {sentence}")
     return found
 

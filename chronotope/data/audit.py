@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -12,7 +13,7 @@ from typing import Any
 from chronotope.actions import ActionSchema
 from chronotope.config import from_dict
 from chronotope.data.captions import CaptionNote, Captions, read_captions
-from chronotope.data.clips import HELD_OUT, Clip, maker_of, scan_folder
+from chronotope.data.clips import HELD_OUT, Clip, maker_of, scan_folder, taken_from_splits
 from chronotope.data.contradictions import contradictions
 from chronotope.data.latents import clip_of, read_header, read_index, read_latents, shard_path
 from chronotope.data.limits import captions_of_part, limits_in_header, rows_by_clip
@@ -65,6 +66,8 @@ def audit_dataset(folder: Path, progress: Progress | None = None) -> Iterator[Fi
         mend = "" if HELD_OUT in note else "rename or move them if they belong to the dataset"
         yield Finding(note, mend, serious=False)
     yield from (Finding(note, serious=False) for note in found.notes_on_captions())
+    taken = taken_from_splits(folder, [clip.file for clip in found.clips])
+    yield from (Finding(note, serious=False) for note in taken)
     yield from _audit_rendered(folder)
     yield from (Finding(sentence) for sentence in changes_since_curation(folder))
     yield from (Finding(sentence, serious=False) for sentence in changes_since_import(folder))
@@ -290,33 +293,43 @@ def audit_header(folder: Path, header: Mapping[str, Any]) -> Iterator[Finding]:
     """
     for note in unsealed(folder / "latents.json"):
         yield Finding(note, serious=False)
-    yield from (Finding(note, serious=False) for note in meant_for_evaluation(folder, _splits(header)))
-    data = header.get("data")
-    if not data or not Path(str(data)).is_dir():
+    yield from (Finding(note, serious=False) for note in meant_for_evaluation(folder, _splits(folder, header)))
+    if clips_of_latents(folder, header) is None:
+        named = header.get("data") or "any folder that its latents.json names"
         yield Finding(
-            f"the clips of {folder} are not in {data or 'any folder that its latents.json names'} on this machine, so "
-            "nothing tells whether they were changed since they were encoded",
+            f"the clips of {folder} are not in {named} on this machine, so nothing tells whether they were changed since "
+            "they were encoded",
             serious=False,
         )
 
 
-def _splits(header: Mapping[str, Any]) -> list[str]:
+def clips_of_latents(folder: Path, header: Mapping[str, Any]) -> Path | None:
+    """Return the folder of clips from which latents were made; None where it is not there.
+
+    Where both were copied or moved together, it is the one beside these latents, and not that of the original.
+    """
+    beside, original = header.get("data_from_here"), header.get("data")
+    places = [folder.resolve() / str(beside)] if beside else []
+    places += [Path(str(original))] if original else []
+    return next((Path(os.path.normpath(place)) for place in places if place.is_dir()), None)
+
+
+def _splits(folder: Path, header: Mapping[str, Any]) -> list[str]:
     """Return the splits of latents; of older ones, whose header names none, those of their clips where they still are.
 
     What was edited into another form is ignored.
     """
-    splits, data = header.get("splits"), header.get("data")
+    splits, data = header.get("splits"), clips_of_latents(folder, header)
     if isinstance(splits, list):
         return [str(split) for split in splits]
     with contextlib.suppress(ChronotopeError):  # said where the clips are compared
-        return find_splits(Path(str(data))) if data and Path(str(data)).is_dir() else []
+        return find_splits(data) if data else []
     return []
 
 
 def audit_freshness(folder: Path, header: Mapping[str, Any], rows: Sequence[dict[str, Any]]) -> Iterator[Finding]:
     """Compare latents with the folder of clips that they were made from, if it is still there."""
-    data = Path(str(header.get("data", "")))
-    if not header.get("data") or not data.is_dir():
+    if (data := clips_of_latents(folder, header)) is None:
         return
     options = f" {limits}" if (limits := limits_in_header(header)) else ""
     again = f"run `chronotope encode {data} --out {folder}{options}` again"

@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from chronotope.data.captions import caption_names
@@ -21,14 +21,18 @@ from chronotope.sealed import check_seal
 from chronotope.storage import PARTS, read_json
 
 __all__ = [
+    "BESIDE_SPLIT",
     "HELD_OUT",
+    "NOT_TRAINING",
     "OUR_TABLES",
     "PICTURES",
     "REQUESTS",
     "SUFFIXES",
+    "TRAINING",
     "UNFINISHED",
     "Clip",
     "Folder",
+    "Split",
     "check_complete",
     "check_outside",
     "curated_datasets",
@@ -38,9 +42,13 @@ __all__ = [
     "held_out_folders",
     "is_utf8",
     "maker_of",
+    "names_held_out",
     "read_datasets",
     "scan_folder",
     "split_of_curation",
+    "split_of_folder",
+    "taken_from_splits",
+    "words_of_name",
 ]
 
 PICTURES = frozenset(".png .apng .jpg .jpeg .webp .bmp .tif .tiff".split())
@@ -329,3 +337,65 @@ def first_names(names: Sequence[str], most: int = 3) -> str:
     """Return the first names of a list in words, and the number of the others."""
     more = f", and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+# Folders that are called after a split
+
+TRAINING = frozenset({"train", "training"})
+NOT_TRAINING = frozenset(
+    (
+        "test tests testing testset validation validate valid val valset minival eval evaluation evalset dev devset "
+        "devel development heldout holdout combination"
+    ).split()
+)
+BESIDE_SPLIT = frozenset({"set", "split", "data"})  # words beside those, in names of folders
+_APART = re.compile(r"(held|hold)[\W_]*out", re.IGNORECASE)
+_MEDIA_FOLDERS = ("videos", "video", "clips", "images", "data")  # in which a folder for each split may lie
+
+
+@dataclass(frozen=True)
+class Split:
+    """Whether clips are `heldout`, and why, as the end of "held out ...", such as "by their folder test/"."""
+
+    heldout: bool
+    why: str
+
+
+def split_of_folder(label: str) -> Split | None:
+    """Return the split after which the first folder of a path is called, or a folder in `videos/` and the like.
+
+    None is returned for folders that do not hold their clips out.
+    """
+    folders = PurePosixPath(label).parts[:-1]
+    for number, folder in enumerate(folders[:2]):
+        if number and folders[0].lower() not in _MEDIA_FOLDERS:
+            break
+        words = words_of_name(folder)
+        if names_held_out(words) and set(words) <= NOT_TRAINING | BESIDE_SPLIT:
+            return Split(True, f"by the folder {folder}/")
+    return None
+
+
+def taken_from_splits(where: Path, files: Iterable[str]) -> list[str]:
+    """Say which clips lie in folders that are called after a split not for training, and are taken all the same.
+
+    `files` are their paths below the folder `where`.
+    """
+    if not (found := [file for file in files if split_of_folder(file)]):
+        return []
+    clips = "1 clip is" if len(found) == 1 else f"{len(found)} clips are"
+    return [
+        f"{where}: {clips} taken from folders that are called after a split not for training, such as {found[0]}; name "
+        "the folder of the training clips alone, or `chronotope import` the whole, which holds the others out"
+    ]
+
+
+def names_held_out(words: Sequence[str]) -> bool | None:
+    """Return whether some words name a split that is held out; None where they name no split."""
+    if not NOT_TRAINING.isdisjoint(words):
+        return True
+    return None if TRAINING.isdisjoint(words) else False
+
+
+def words_of_name(text: str) -> list[str]:
+    return re.findall(r"[a-z]+", _APART.sub("heldout", text).lower())

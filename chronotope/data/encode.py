@@ -20,7 +20,7 @@ from torch import Tensor
 
 from chronotope.config import to_dict
 from chronotope.data.captions import Captions, read_captions
-from chronotope.data.clips import Clip, check_outside, scan_folder
+from chronotope.data.clips import Clip, check_outside, scan_folder, taken_from_splits
 from chronotope.data.contradictions import contradictions
 from chronotope.data.latents import (
     fingerprint,
@@ -45,6 +45,7 @@ from chronotope.data.recaptions import Recaptions
 from chronotope.data.rendered import (
     changes_since_rendering,
     find_actions,
+    find_environments,
     find_splits,
     find_worlds,
     held_out_copies,
@@ -130,7 +131,8 @@ def encode_dataset(
     note = note or (lambda _: None)
     folder = scan_folder(data)
     check_outside(out, data)
-    for sentence in [*folder.notes(), *folder.notes_on_captions()]:
+    beside = taken_from_splits(data, [clip.file for clip in folder.clips])
+    for sentence in [*folder.notes(), *folder.notes_on_captions(), *beside]:
         note(sentence)
     about = {
         "autoencoder": fingerprint(autoencoder),
@@ -139,13 +141,14 @@ def encode_dataset(
         "shuffled": shuffled,
         **({"limits": limits.described()} if limits else {}),
         "data": str(data.resolve()),
+        "data_from_here": os.path.relpath(data.resolve(), out.resolve()),
         "worlds": find_worlds(data, note),
         "splits": find_splits(data),
         **_curation(data),
     }
     schema = find_actions(data)
     if schema:
-        about["actions"] = to_dict(schema)
+        about |= {"actions": to_dict(schema), "environments": find_environments(data)}
     with locked(out):
         remove_partials(out)
         writer = _Writer(out, about, note, limits, folder.clips)

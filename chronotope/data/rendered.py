@@ -34,6 +34,7 @@ __all__ = [
     "changes_since_import",
     "changes_since_rendering",
     "find_actions",
+    "find_environments",
     "find_splits",
     "find_worlds",
     "held_out_copies",
@@ -244,6 +245,12 @@ def find_actions(data: Path) -> ActionSchema | None:
             "each environment into a folder of their own"
         )
     return next(iter(found.values()), None)
+
+
+def find_environments(data: Path) -> list[str]:
+    """Return the environments, or worlds, whose actions the clips below `data` have."""
+    named = (about.get("environment", about.get("world")) for _, about in read_datasets(data) if about.get("actions"))
+    return sorted({str(name) for name in named if name})
 
 
 def without_actions(data: Path, schema: ActionSchema | None, rows: Sequence[Mapping[str, Any]]) -> list[str]:

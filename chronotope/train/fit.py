@@ -122,7 +122,9 @@ def check_actions(used: bool, actions: ActionSchema | None, source: Path | None)
 
 
 def check_actions_of_folders(actions: ActionSchema | None, folders: Sequence[Path]) -> list[str]:
-    """Refuse latents, held-out ones included, of other actions than a run learns; name those that have none."""
+    """Refuse latents, held-out ones included, of other actions than a run learns; name those that have none, and
+    several environments, whose actions may differ in meaning where their numbers are equal.
+    """
     if actions is None:
         return []
     found = {folder: read_header(folder).get("actions") for folder in folders}
@@ -131,6 +133,12 @@ def check_actions_of_folders(actions: ActionSchema | None, folders: Sequence[Pat
             f"the actions of the clips in {other[0]} differ in number or meaning from those that this run learns; give "
             "clips of the same environment, or set actions.use=false"
         )
+    names = sorted({str(name) for folder in folders for name in read_header(folder).get("environments", ())})
+    several = (
+        f"the actions are of several environments ({', '.join(names)}) and are learned as one; train on the clips of "
+        "one, unless each number means the same in all"
+    )
+    notes = [several] if len(names) > 1 else []
     without = [str(folder) for folder, schema in found.items() if not schema]
     told = "without actions, which this run learns: their clips are shown as clips whose actions are not known"
-    return [f"{', '.join(without)}: {told}"] if without else []
+    return [*notes, *([f"{', '.join(without)}: {told}"] if without else [])]

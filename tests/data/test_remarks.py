@@ -34,7 +34,8 @@ def test_latents_know_the_split_of_their_clips(split: Any, tmp_path: Path) -> No
         assert [finding.what for finding in found] == expected
         assert not any(finding.serious for finding in found)
     (latents / "latents.json").unlink()
-    write_sealed(latents / "latents.json", {**old, "data": str(tmp_path / "moved")})
+    moved = {"data": str(tmp_path / "moved"), "data_from_here": "../moved"}
+    write_sealed(latents / "latents.json", {**old, **moved})
     assert not any("of split" in finding.what for finding in audit_latents(latents))
 
 
@@ -70,3 +71,16 @@ def test_remarks_on_captions_are_one_line_a_kind_and_hide_nothing(tmp_path: Path
     both, unknown = notes
     assert both.startswith(f"{folder}: 22 caption files (00.txt, 01.txt, 02.txt, and 19 more): not used, because")
     assert unknown.startswith(f"{folder}: 2 caption files (07.json, 08.json): holds no caption ('title')")
+
+
+def test_latents_copied_with_their_clips_are_compared_with_the_copy(tmp_path: Path) -> None:
+    project, copy = tmp_path / "project", tmp_path / "copy"
+    write_dataset(project / "clips", DatasetRequest("stage", "shapes", "train", 2, 2))
+    encode_dataset(project / "clips", project / "latents", autoencoder(), Geometry())
+    shutil.copytree(project, copy)
+    next((copy / "clips").rglob("*.mp4")).unlink()
+    wrong = [
+        finding.what for finding in audit_latents(copy / "latents") if "not those that were encoded" in finding.what
+    ]
+    assert wrong == [f"the clips in {copy / 'clips'} are not those that were encoded: 1 gone"]
+    assert not [finding for finding in audit_latents(project / "latents") if finding.serious]

@@ -54,7 +54,7 @@ WORLD = override(
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A square that walks as the actions say, in clips of 8 frames; the last one has no file of actions."""
     folder, rng = tmp_path_factory.mktemp("clips"), np.random.default_rng(0)
-    (folder / "dataset.json").write_text(json.dumps({"name": "walk", "actions": to_dict(WALK)}))
+    (folder / "dataset.json").write_text(json.dumps({"environment": "walk", "actions": to_dict(WALK)}))
     for number in range(4):
         values, known = rng.integers(0, 3, (8, 1)), np.arange(8) > 0
         places = 12 + np.cumsum(np.where(known, np.array([0, -2, 2])[values[:, 0]], 0))
@@ -141,7 +141,7 @@ def test_latents_follow_the_actions_beside_the_clips(
     assert encode().in_words().endswith("nothing has changed") and findings() == []
     about = json.loads((data / "dataset.json").read_text())
     turned = {**about["actions"], "choices": [["noop", "right", "left"]]}
-    for other in ({**about, "actions": turned}, {"name": about["name"]}):
+    for other in ({**about, "actions": turned}, {"environment": "walk"}):
         (data / "dataset.json").write_text(json.dumps(other))
         assert findings()[0].startswith(f"the actions that a dataset.json in {data} describes have changed")
     (data / "dataset.json").write_text(json.dumps(about))
@@ -169,6 +169,14 @@ def test_other_actions_are_refused_also_of_clips_that_are_held_out(clips: Path, 
         train_dit(WORLD, [run / "latents"], tmp_path / "dit", quiet=True, heldout=heldout)
     notes = check_actions_of_folders(WALK, (run / "latents", tmp_path / "plain.latents"))
     assert len(notes) == 1 and notes[0].startswith(f"{tmp_path / 'plain.latents'}: without actions")
+    shutil.copytree(clips, tmp_path / "run")  # as many actions, which may mean something else
+    (tmp_path / "run" / "dataset.json").write_text(json.dumps({"environment": "run", "actions": to_dict(WALK)}))
+    for name in ("walk", "run"):
+        data = clips if name == "walk" else tmp_path / "run"
+        encode_dataset(data, tmp_path / f"{name}.latents", load_autoencoder(run), Geometry((1, 8, 8)))
+    assert check_actions_of_folders(WALK, [tmp_path / "run.latents"]) == []
+    (said,) = check_actions_of_folders(WALK, [tmp_path / "walk.latents", tmp_path / "run.latents"])
+    assert said.startswith("the actions are of several environments (run, walk) and are learned as one")
 
 
 def test_a_causal_sample_has_its_slices_twice_and_their_actions(run: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from chronotope.data.captions import LEVELS, Captions, read_captions
-from chronotope.data.clips import Clip, check_complete, read_datasets, scan_folder, split_of_curation
+from chronotope.data.clips import Clip, check_complete, read_datasets, scan_folder, split_of_curation, split_of_folder
 from chronotope.data.recaptions import Written, WrittenCaptions, with_written
 from chronotope.data.rendered import changes_since_curation, changes_since_import, changes_since_rendering
 from chronotope.errors import FileProblem, UsageError
@@ -204,7 +204,7 @@ def _rendered(folder: Path, clips: Sequence[Clip], progress: Progress | None, no
 
 
 def _probed(clips: Sequence[Clip], split: str, rights: Rights | None, progress: Progress | None) -> list[Item]:
-    """Return clips as their files are, of one split but for those that are held out.
+    """Return clips as their files are, of one split but for those that are held out, also by the name of their folder.
 
     Their rights are equal, or, where `rights` is None, those that are recorded of each.
     """
@@ -216,7 +216,7 @@ def _probed(clips: Sequence[Clip], split: str, rights: Rights | None, progress: 
             Item(
                 file=clip.file,
                 path=clip.path,
-                split="heldout" if clip.heldout else split,
+                split="heldout" if clip.heldout or (split == "train" and split_of_folder(clip.file)) else split,
                 sha256=file_sha256(clip.path),
                 bytes=clip.path.stat().st_size,
                 width=width,

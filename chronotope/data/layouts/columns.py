@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from chronotope.data.captions import Captions, captions_of
+from chronotope.data.clips import Split
 from chronotope.data.layouts.authors import without_written
-from chronotope.data.layouts.splits import Split, names_split, says_held_out, split_of_values
+from chronotope.data.layouts.splits import names_split, says_held_out, split_of_values
 from chronotope.data.recaptions import Written, written_from_json
 from chronotope.media.rights import NO_RIGHTS, Rights, read_rights
 from chronotope.parsing import parse_json

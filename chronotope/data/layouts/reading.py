@@ -17,10 +17,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from chronotope.data.captions import Captions, decode_text, read_caption_file
-from chronotope.data.clips import REQUESTS, SUFFIXES, UNFINISHED, first_names
+from chronotope.data.clips import REQUESTS, SUFFIXES, UNFINISHED, Split, first_names, split_of_folder
 from chronotope.data.contradictions import split_beside
 from chronotope.data.doubtful import doubts
-from chronotope.data.layouts.splits import KNOWN, LISTING, Split, held_out_places, listed_splits, split_of_folder
+from chronotope.data.layouts.splits import KNOWN, LISTING, held_out_places, listed_splits
 from chronotope.data.recaptions import RECAPTIONS, Written, WrittenCaptions
 from chronotope.errors import FileProblem
 from chronotope.manifest import LeftOut

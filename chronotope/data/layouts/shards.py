@@ -12,11 +12,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from chronotope.data.captions import MAX_BYTES, Captions, captions_of, decode_bytes
+from chronotope.data.clips import Split
 from chronotope.data.layouts.authors import without_written
 from chronotope.data.layouts.columns import Columns, known_file_column, read_columns
 from chronotope.data.layouts.exported import exported_shards, record_of_clip, refusal_of_shard
 from chronotope.data.layouts.reading import TRAIN, Layout, Member, Reading, Row, is_media, joined
-from chronotope.data.layouts.splits import Split, split_of_file
+from chronotope.data.layouts.splits import split_of_file
 from chronotope.errors import FileProblem
 from chronotope.media.rights import Rights
 from chronotope.parsing import parse_json

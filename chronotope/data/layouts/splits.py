@@ -7,49 +7,38 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-from chronotope.data.clips import held_out_folders, read_datasets, split_of_curation
+from chronotope.data.clips import (
+    BESIDE_SPLIT,
+    NOT_TRAINING,
+    TRAINING,
+    Split,
+    held_out_folders,
+    names_held_out,
+    read_datasets,
+    split_of_curation,
+    words_of_name,
+)
 from chronotope.parsing import parse_json
 
 __all__ = [
     "COLUMNS",
     "KNOWN",
     "LISTING",
-    "Split",
     "held_out_places",
     "listed_splits",
     "names_split",
     "says_held_out",
     "split_of_file",
-    "split_of_folder",
     "split_of_values",
 ]
 
 COLUMNS = ("split", "subset", "partition", "data_split", "dataset_split")
 KNOWN = "train, test, validation, val, dev, eval, heldout, ..."
 LISTING = "croissant.jsonl"  # the clips of an export with their splits
-_TRAINING = frozenset({"train", "training"})
-_OTHERS = frozenset(
-    (
-        "test tests testing testset validation validate valid val valset minival eval evaluation evalset dev devset "
-        "devel development heldout holdout combination"
-    ).split()
-)
 _YES, _NO = ("true", "yes", "y", "1", "1.0"), ("false", "no", "n", "0", "0.0")  # of flags
-_BESIDE = frozenset({"set", "split", "data"})  # words beside those, in names of folders
-_APART = re.compile(r"(held|hold)[\W_]*out", re.IGNORECASE)
-_MEDIA_FOLDERS = ("videos", "video", "clips", "images", "data")  # in which a folder for each split may lie
-
-
-@dataclass(frozen=True)
-class Split:
-    """Whether clips are `heldout`, and why, as the end of "held out ...", such as "by their folder test/"."""
-
-    heldout: bool
-    why: str
 
 
 def names_split(column: str) -> bool:
@@ -60,18 +49,18 @@ def names_split(column: str) -> bool:
 
 def says_held_out(value: Any) -> bool | None:
     """Return whether a value names a split that is not for training, whatever its column is called; None for others."""
-    words = _words(value) if isinstance(value, str) else []
-    return words[0] in _OTHERS if len(words) == 1 and words[0] in _OTHERS | _TRAINING else None
+    words = words_of_name(value) if isinstance(value, str) else []
+    return words[0] in NOT_TRAINING if len(words) == 1 and words[0] in NOT_TRAINING | TRAINING else None
 
 
 def _column_words(column: str) -> list[str]:
-    return _words(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", str(column)))  # isTest
+    return words_of_name(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", str(column)))  # isTest
 
 
 def _is_flag(words: Sequence[str]) -> bool:
     """Return whether the words of a column ask for one split: test, is_test, in_training_set."""
-    plain = [word for word in words if word not in ("is", "in", "for", *_BESIDE)]
-    return len(plain) == 1 and plain[0] in _OTHERS | _TRAINING
+    plain = [word for word in words if word not in ("is", "in", "for", *BESIDE_SPLIT)]
+    return len(plain) == 1 and plain[0] in NOT_TRAINING | TRAINING
 
 
 def split_of_values(row: Mapping[str, Any]) -> tuple[Split | None, tuple[tuple[str, str], ...]]:
@@ -82,9 +71,9 @@ def split_of_values(row: Mapping[str, Any]) -> tuple[Split | None, tuple[tuple[s
     splits, unknown = [], []
     for column, value in row.items():
         text = str(value[0] if isinstance(value, list) and len(value) == 1 else value).strip()
-        heldout = _named(_edges(text))
+        heldout = names_held_out(_edges(text))
         if _is_flag(words := _column_words(column)) and text.lower() in _YES + _NO:
-            heldout = bool(_named(words)) == (text.lower() in _YES)
+            heldout = bool(names_held_out(words)) == (text.lower() in _YES)
         if heldout is None:
             unknown.append((column, text))
         else:
@@ -99,22 +88,7 @@ def split_of_file(path: Path) -> Split | None:
 
     None is returned for names that do not hold them out.
     """
-    return Split(True, f"by the name of {path.name}") if _named(_edges(path.stem)) else None
-
-
-def split_of_folder(label: str) -> Split | None:
-    """Return the split after which the first folder of a path is called, or a folder in `videos/` and the like.
-
-    None is returned for folders that do not hold their clips out.
-    """
-    folders = PurePosixPath(label).parts[:-1]
-    for number, folder in enumerate(folders[:2]):
-        if number and folders[0].lower() not in _MEDIA_FOLDERS:
-            break
-        words = _words(folder)
-        if _named(words) and set(words) <= _OTHERS | _BESIDE:
-            return Split(True, f"by the folder {folder}/")
-    return None
+    return Split(True, f"by the name of {path.name}") if names_held_out(_edges(path.stem)) else None
 
 
 def held_out_places(folder: Path, files: Iterable[Path]) -> dict[Path, Split]:
@@ -144,17 +118,6 @@ def listed_splits(text: str) -> dict[str, Split]:
     return found
 
 
-def _named(words: Sequence[str]) -> bool | None:
-    """Return whether some words name a split that is held out; None where they name no split."""
-    if not _OTHERS.isdisjoint(words):
-        return True
-    return None if _TRAINING.isdisjoint(words) else False
-
-
 def _edges(text: str) -> list[str]:
-    words = _words(text)
+    words = words_of_name(text)
     return [*words[:1], *words[-1:]]
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"[a-z]+", _APART.sub("heldout", text).lower())

@@ -18,14 +18,13 @@ from pathlib import Path, PurePosixPath
 
 from chronotope.actions import left_behind
 from chronotope.data.captions import caption_names
-from chronotope.data.clips import SUFFIXES, check_outside, first_names
+from chronotope.data.clips import SUFFIXES, Split, check_outside, first_names
 from chronotope.data.layouts.authors import Line, lines_of, write_lines
 from chronotope.data.layouts.detect import read_layout
 from chronotope.data.layouts.exported import exported_shards, restore_manifest
 from chronotope.data.layouts.reading import HELDOUT, Member, Reading, Row
 from chronotope.data.layouts.record import IMPORTED, Entry, Names, Record
 from chronotope.data.layouts.shards import WEBDATASET
-from chronotope.data.layouts.splits import Split
 from chronotope.errors import FileProblem, UsageError
 from chronotope.manifest import LeftOut, Source, identify
 from chronotope.progress import Progress

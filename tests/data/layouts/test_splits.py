@@ -13,7 +13,7 @@ import pytest
 
 from chronotope.cli.datasets.sources import raw_files
 from chronotope.data.audit import audit_dataset
-from chronotope.data.clips import HELD_OUT, scan_folder
+from chronotope.data.clips import HELD_OUT, scan_folder, split_of_folder, taken_from_splits
 from chronotope.data.encode import encode_dataset
 from chronotope.data.exports.about import Statement
 from chronotope.data.exports.croissant import write_croissant
@@ -21,7 +21,7 @@ from chronotope.data.exports.dataset import read_dataset
 from chronotope.data.exports.shards import export_shards
 from chronotope.data.layouts.columns import read_columns
 from chronotope.data.layouts.detect import read_layout
-from chronotope.data.layouts.splits import split_of_file, split_of_folder, split_of_values
+from chronotope.data.layouts.splits import split_of_file, split_of_values
 from chronotope.data.layouts.write import Imported, import_dataset
 from chronotope.data.rendered import changes_since_import, find_worlds
 from chronotope.errors import FileProblem, UsageError
@@ -96,8 +96,8 @@ def test_a_column_of_splits(tmp_path: Path, place: Place, column: str) -> None:
         ({"split": "train", "Split": "test"}, True),
         ({"set": "test"}, True),
         ({"phase": "val", "split": "train"}, True),
-        ({"usage": "train"}, False),
-        ({"label": "testing the water"}, False),
+        ({"usage": "train"}, None),
+        ({"label": "testing the water"}, None),
         ({"is_test": True}, True),
         ({"is_test": "False"}, False),
         ({"isTest": 1, "split": "train"}, True),
@@ -388,3 +388,14 @@ def test_clips_whose_spec_is_held_out_are_held_out_without_their_dataset(tmp_pat
     assert any("held out because the spec beside it is of split heldout" in note for note in found.notes)
     with pytest.raises(UsageError, match="is of split heldout, meant for evaluation, not for training; curation"):
         raw_files([tmp_path / "clips"], tmp_path / "curated")
+
+
+def test_a_folder_called_after_a_split_is_said_and_exported_as_held_out(tmp_path: Path, place: Place) -> None:
+    folder = place(tmp_path / "in", "train/a.mp4", "test/b.mp4", files={"train/a.txt": "one", "test/b.txt": "two"})
+    (said,) = taken_from_splits(folder, [clip.file for clip in scan_folder(folder).clips])
+    assert "1 clip is taken from folders" in said and "test/b.mp4" in said
+    assert said in map(str, audit_dataset(folder))
+    assert {item.file: item.split for item in read_dataset(folder).items} == {
+        "train/a.mp4": "train",
+        "test/b.mp4": "heldout",
+    }
