@@ -68,7 +68,9 @@ def read_actions(path: Path, schema: ActionSchema, num_frames: int) -> Actions:
         raise FileProblem(f"{path} holds no actions of a clip ({problem})") from problem
     lengths = {len(values) if values.ndim else -1 for values in found.values()}
     if lengths != {num_frames} or found["known"].dtype != bool or found["rewards"].ndim != 1:
-        raise FileProblem(f"{path} holds actions of {lengths} frames, but the clip has {num_frames}")
+        raise FileProblem(
+            f"{path} holds actions of {' and '.join(map(str, sorted(lengths)))} frames, but the clip has {num_frames}"
+        )
     try:
         return Actions(schema.check(found["values"]), found["known"], found["rewards"].astype(np.float32))
     except UsageError as problem:

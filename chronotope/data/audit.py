@@ -297,8 +297,8 @@ def audit_header(folder: Path, header: Mapping[str, Any]) -> Iterator[Finding]:
     if clips_of_latents(folder, header) is None:
         named = header.get("data") or "any folder that its latents.json names"
         yield Finding(
-            f"the clips of {folder} are not in {named} on this machine, so nothing tells whether they were changed since "
-            "they were encoded",
+            f"the clips of {folder} are not in {named} on this machine, so nothing tells whether they were changed "
+            "since they were encoded",
             serious=False,
         )
 

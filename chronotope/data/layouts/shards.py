@@ -48,6 +48,8 @@ def _read_shards(reading: Reading, folder: Path, shards: Sequence[Path]) -> None
         elif where in exported and (changed := refusal_of_shard(shard, exported[where])):
             reading.leave_out_unread(where, changed)
         else:
+            if exported and where not in exported:
+                reading.note(where, "not named by shards.json, so it was added after the export; it is read, too")
             with reading.within(split_of_file(shard)):
                 _read_shard(reading, shard, where, where in exported)
 
