@@ -14,6 +14,7 @@ from typing import Any
 
 from chronotope import checkpoint
 from chronotope.config import to_dict
+from chronotope.data.record import data_behind
 from chronotope.errors import ChronotopeError, FileProblem, UsageError
 
 __all__ = ["changes_in_settings", "check_same_run", "settings_of_run", "strange_checkpoints", "strange_model"]
@@ -101,6 +102,13 @@ def strange_model(run: Path) -> str:
             return f"{other} ones were lost (a model of {steps} steps, checkpoints up to {max(saved)})"
         if steps in saved and not checkpoint.same_weights(saved[steps], run):
             return f"{other} ones were lost (both are of {steps} steps)"
+        seen = {about.get("manifest") for about in data_behind(checkpoint.read_description(saved[max(saved)]))}
+        data = [about for about in checkpoint.read_description(run).get("data") or () if "manifest" in about]
+        if any(about["manifest"] not in seen for about in data):
+            return (
+                f"{run / 'model.json'} is of another run than the checkpoints beside it: {saved[max(saved)]} was not "
+                "trained on its data"
+            )
     return ""
 
 

@@ -204,6 +204,17 @@ def test_a_model_of_another_run_is_found(copied: Path, data: Path, trained: Path
     assert "is a model of 8 steps; this training, of 4, will replace it" in said
 
 
+def test_a_shorter_model_of_other_data_is_found(copied: Path, data: Path, tmp_path: Path) -> None:
+    clips, other = save_clips(tmp_path / "other" / "clips", size=(48, 32)), tmp_path / "other"
+    assert run("encode", clips, "--model", data / "model", "--out", other / "latents").exit_code == 0
+    made = fit(other, other / "run", "train.steps=3", source=("--autoencoder", data / "model"))
+    assert made.exit_code == 0, made.stderr
+    for name in ("model.json", "model.safetensors"):
+        shutil.copy(other / "run" / "dit" / name, copied / "dit")
+    found = run("check", copied)
+    assert found.exit_code == 1 and "0000004 was not trained on its data" in found.stderr, found.stderr
+
+
 def test_a_run_whose_parts_do_not_belong_together_makes_nothing(copied: Path, tmp_path: Path) -> None:
     assert "videos and pictures" in run("info", copied).stdout
     shutil.rmtree(copied / "autoencoder")
