@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
 from chronotope.media import video
+from chronotope.media.picture import sidecar
+from chronotope.serve.jobs.worker import Answer, _Maker
 from chronotope.serve.service import Service
 from chronotope.storage import file_sha256
-from tests.serve.asking import ORDER, Ask, refused
+from tests.serve.asking import ORDER, Ask, picture, refused
 
 
 def save_clip(path: Path) -> None:
@@ -34,6 +37,42 @@ def test_an_output_that_is_changed_on_the_disk_is_not_used(ask: Ask, service: Se
     path.write_bytes(path.read_bytes() + b"x")
     for said in (ask("GET", content), ask("POST", "/v1/generations", json=extension)):
         assert refused(said, 400, "file_changed")["message"].endswith("after it was made; make it again")
+
+
+@pytest.mark.parametrize("path", ["settings", "content"])
+def test_what_is_changed_on_the_disk_is_not_handed_out(
+    ask: Ask, service: Service, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """A sidecar says with which prompt and seed a video was made; the worker tells its hash with the video's."""
+    name = ask("POST", "/v1/generations", json=ORDER).json()["id"]
+    job = service.store.claim()
+    assert job is not None
+    task, sent = service._task(job), list[Answer]()
+    connection = Mock(send=sent.append)
+    stream = Mock(fps=8, origin={"width": 48, "height": 32, "num_frames": 12, "seed": 1}, seconds={})
+    stream.pieces, stream.found = [np.full((12, 32, 48, 3), 90, np.uint8)], dict
+    generator = Mock(policy=service.rules, stream=Mock(return_value=stream))
+    worker = Mock(_connection=connection, _generator=generator)
+    _Maker._publish(worker, Mock(task=task, num_steps=1, typed={}, told=None, notes=()), Mock())
+    service.store.complete(name, sent[-1].result or {})
+    output = service.output_path(job)
+    file = sidecar(output) if path == "settings" else output
+    address = f"/v1/generations/{name}/{path}"
+    assert ask("GET", address).status_code == 200
+    file.write_bytes(file.read_bytes().replace(b'"seed": 1', b'"seed": 7') + b" ")
+    assert "changed on the server's disk" in refused(ask("GET", address), 400, "file_changed")["message"]
+    file.unlink()
+    refused(ask("GET", address), 404, "not_found")
+
+
+def test_an_upload_that_is_changed_on_the_disk_is_not_handed_out(ask: Ask, service: Service) -> None:
+    name = ask("POST", "/v1/files", files={"file": ("a.png", picture())}).json()["id"]
+    calls = [f"/v1/files/{name}/{what}" for what in ("content", "about")]
+    assert [ask("GET", call).status_code for call in calls] == [200, 200]
+    path = next((service.folder / "inputs").iterdir())
+    path.write_bytes(path.read_bytes() + b"x")
+    for call in calls:
+        refused(ask("GET", call), 400, "file_changed")
 
 
 @pytest.mark.parametrize(
