@@ -98,6 +98,46 @@ def test_fields_without_effect_are_refused(ask: Ask, service: Service, fields: d
     assert said.status_code == 400 and words in said.text, said.text
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "named", "known"),
+    [
+        ("POST", "/v1/generations?seed=5&size=96x64", "'seed', 'size'", "none; fields of a request go into its body"),
+        ("POST", "/v1/files?purpose=vision", "'purpose'", "none; fields of a request"),
+        ("GET", "/v1/videos?limit=1&status=failed", "'status'", "knows after, limit, order"),
+        ("GET", "/v1/videos/x/content?varient=thumbnail", "'varient'", "knows variant"),
+        ("HEAD", "/v1/videos/x/content?varient=thumbnail", "", ""),
+        ("GET", "/v1/studio/prompt?text=a&seed=1", "'seed'", "knows text, num_frames, fps, prompt"),
+        ("DELETE", "/v1/files/x?force=1", "'force'", "has none"),
+    ],
+)
+def test_unknown_parameters_of_an_address_are_refused(
+    ask: Ask, service: Service, method: str, path: str, named: str, known: str
+) -> None:
+    said = ask(method, path, **({"json": ORDER} if method == "POST" else {}))
+    if method == "HEAD":
+        assert said.status_code == 400
+        return
+    message = refused(said, 400, "unknown_parameter")["message"]
+    assert f"unknown query parameter {named} " in message and known in message
+    assert not service.store.jobs("local", None, None, 9, True), "nothing was made"
+
+
+def test_every_call_refuses_parameters_it_does_not_read(ask: Ask) -> None:
+    """Only the files of the page are read with any address; its own calls are declared."""
+    calls = {
+        (method.upper(), path)
+        for path, found in ask("GET", "/openapi.json").json()["paths"].items()
+        for method in found
+    }
+    assert len(calls) > 20
+    for method, path in sorted(calls):
+        said = ask(method, f"{path.replace('{name}', 'x')}?text=a&id=a&name=a&unknown=1", json={})
+        assert "'unknown'" in refused(said, 400, "unknown_parameter")["message"], (method, path)
+    for path in ("/?unknown=1", "/studio/studio.js?v=1"):
+        assert ask("GET", path).status_code == 200
+    refused(ask("GET", "/v1/videos/x/preview?n=3"), 404, "not_found")
+
+
 def test_fields_of_other_services_are_refused(ask: Ask) -> None:
     for field in ({"output_format": "jpeg"}, {"background": "transparent"}, {"quality": "high"}, {"style": "vivid"}):
         said = ask("POST", "/v1/images/generations", json={"prompt": "a red ball", **field})
