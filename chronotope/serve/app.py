@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -24,7 +24,7 @@ from chronotope.serve.counters import Counters
 from chronotope.serve.guard import Guard, Security
 from chronotope.serve.service import Service
 from chronotope.serve.studio import routes as studio
-from chronotope.serve.wire import ErrorResponse, error_of
+from chronotope.serve.wire import ErrorResponse, check_query, error_of
 from chronotope.simulate.listening import TellingServer, address_of, listening
 
 __all__ = ["make_app", "run"]
@@ -35,7 +35,14 @@ LOG_BYTES, LOG_FILES = 10 << 20, 3
 
 def make_app(service: Service, security: Security | None = None) -> Guard:
     """Return the application of a service that has been entered."""
-    app = FastAPI(title="Chronotope", version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app = FastAPI(
+        title="Chronotope",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        dependencies=[Depends(check_query)],
+    )
     app.state.service, app.state.counters = service, Counters()
     app.include_router(videos.router)
     app.include_router(native.router)

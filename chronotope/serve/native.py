@@ -100,8 +100,9 @@ async def settings(request: Request, name: str) -> JSONResponse:
 
 @router.get("/v1/generations/{name}/preview", summary="How a video or picture looks so far")
 @router.get("/v1/videos/{name}/preview", summary="How a video looks so far")
-async def preview(request: Request, name: str) -> Response:
+async def preview(request: Request, name: str, n: str = "") -> Response:
     """Return a frame from the middle as a WebP picture, about once a second a new one; `previews` counts them."""
+    del n  # which of them; by it a browser asks again
     job, service = await job_of(request, name), service_of(request)
     try:
         if service.progress(job).previews:

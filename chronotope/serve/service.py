@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import filecmp
-import json
 import logging
 import os
 import re
@@ -35,7 +34,7 @@ from chronotope.serve.limits import Limits, ModelFacts, QuotaError, read_model_f
 from chronotope.serve.order import FieldError, Order, Upload, digest_of, shown_name
 from chronotope.serve.refusals import check_texts, check_upload, fields_of_files
 from chronotope.serve.texts import check_lengths
-from chronotope.serve.uploads import decode_data_url, save_upload, unchanged, unchanged_output
+from chronotope.serve.uploads import decode_data_url, made_settings, save_upload, unchanged, unchanged_output
 from chronotope.storage import file_sha256, locked, remove_partials
 
 __all__ = ["MissingError", "Service"]
@@ -419,12 +418,11 @@ class Service:
         return self.folder / "outputs" / f"{job.id}.preview.webp"
 
     def settings(self, job: Job) -> dict[str, Any]:
-        """Return the settings with which a file was made, from its sidecar."""
-        try:
-            found = json.loads(sidecar(self.output_path(job)).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            raise MissingError(None, "the settings of this video are gone", "not_found") from None
-        return found if isinstance(found, dict) else {}
+        """Return the settings with which a file was made, from its sidecar; raise `FieldError` where it was changed."""
+        sha256 = (job.result or {}).get("settings_sha256")
+        if (found := made_settings(sidecar(self.output_path(job)), sha256, job.id)) is None:
+            raise MissingError(None, "the settings of this video are gone", "not_found")
+        return found
 
     def _remove_output(self, name: str) -> None:
         for path in (self.folder / "outputs").glob(f"{name}.*"):

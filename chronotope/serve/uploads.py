@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import json
 import os
 import re
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from chronotope.errors import ChronotopeError, DecoderUnavailableError
 from chronotope.media import video
@@ -20,7 +22,7 @@ from chronotope.serve.limits import Limits
 from chronotope.serve.order import FieldError, Upload
 from chronotope.storage import file_sha256, write_atomically
 
-__all__ = ["decode_data_url", "save_upload", "unchanged", "unchanged_output"]
+__all__ = ["decode_data_url", "made_settings", "save_upload", "unchanged", "unchanged_output"]
 
 _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(?:;[\w=.+-]+)*;base64,(.*)", re.DOTALL)
 _SUFFIXES = {*VIDEO_FORMATS, *PICTURE_FORMATS, ".avi", ".bmp", ".mpg", ".mpeg", ".ts", ".tif", ".tiff"}
@@ -77,6 +79,22 @@ def unchanged_output(path: Path, sha256: str | None, name: str) -> Path:
         said = f"the output of {name} was changed on the server's disk after it was made; make it again"
         raise FieldError("video", said, "file_changed")
     return path
+
+
+def made_settings(path: Path, sha256: str | None, name: str) -> dict[str, Any] | None:
+    """Return what a sidecar says, None where it is gone or no JSON object; raise `FieldError` where it was changed."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    if sha256 and hashlib.sha256(content).hexdigest() != sha256:  # earlier versions stored no hash
+        said = f"the settings of {name} were changed on the server's disk after it was made; make it again"
+        raise FieldError("settings", said, "file_changed")
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 @lru_cache(maxsize=256)  # a video is asked for in many parts

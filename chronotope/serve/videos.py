@@ -381,7 +381,8 @@ async def create_pictures(request: Request) -> JSONResponse:
     done = [await _finished(request, job) for job in jobs]
     data = []
     for job in done:
-        encoded = await run_in_threadpool(service_of(request).output_path(job).read_bytes)
+        path = await run_in_threadpool(service_of(request).check_output, job)
+        encoded = await run_in_threadpool(path.read_bytes)
         told = (job.result or {}).get("told")
         data.append({"b64_json": base64.b64encode(encoded).decode(), "revised_prompt": told})
     return JSONResponse({"created": int(done[0].created), "data": data})

@@ -24,13 +24,23 @@ from chronotope.safety.policy.decide import RefusedError
 from chronotope.serve.jobs.pool import Progress
 from chronotope.serve.jobs.store import ConflictError, Job, StoredFile, StoreProblem
 from chronotope.serve.limits import QuotaError
-from chronotope.serve.order import FieldError, Upload, check_characters, text_of
+from chronotope.serve.order import FieldError, Upload, check_characters, shown_name, text_of
 from chronotope.serve.service import MissingError
 
-__all__ = ["ErrorResponse", "RequestProblem", "error_of", "file_object", "read_fields", "video_object"]
+__all__ = [
+    "ErrorResponse",
+    "RequestProblem",
+    "check_query",
+    "error_of",
+    "file_object",
+    "read_fields",
+    "video_object",
+]
 
 log = logging.getLogger("chronotope.serve")
 MAX_FIELDS = 200
+MAX_NAMED = 5  # unknown parameters in one sentence
+PAGE_ROUTES = frozenset({"/", "/studio/{name}", "/favicon.ico"})  # browsers may add to their addresses
 KEY = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
 
 
@@ -43,7 +53,21 @@ class RequestProblem(ChronotopeError):
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
 
-# Bodies
+# Queries and bodies
+
+
+async def check_query(request: Request) -> None:
+    """Refuse parameters of the address that the route of a request does not declare; it would ignore them."""
+    route = request.scope["route"]
+    if route.path in PAGE_ROUTES:
+        return
+    known = [parameter.alias for parameter in route.dependant.query_params]
+    if unknown := sorted(request.query_params.keys() - set(known)):
+        named = ", ".join(f"'{shown_name(name)}'" for name in unknown[:MAX_NAMED])
+        possible = f"this call knows {', '.join(known)}" if known else "this call has none"
+        body = "; fields of a request go into its body" if request.method == "POST" else ""
+        message = f"unknown query parameter {named} in the address; {possible}{body}"
+        raise FieldError(shown_name(unknown[0]), message, "unknown_parameter")
 
 
 async def read_fields(request: Request) -> dict[str, Any]:

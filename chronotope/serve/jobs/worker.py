@@ -306,6 +306,7 @@ class _Maker:
 
     def _publish(self, one: _Prepared, sampled: Sampled | None) -> None:
         """Sample what is not sampled yet, decode and publish one file, and tell its facts."""
+        from chronotope.media.picture import sidecar
         from chronotope.safety.deliver import Delivery
 
         task, order, total = one.task, one.task.order, one.num_steps
@@ -333,6 +334,7 @@ class _Maker:
             "fps": stream.fps,
             "bytes": task.output.stat().st_size,
             "sha256": file_sha256(task.output),
+            "settings_sha256": file_sha256(sidecar(task.output)),
             "told": one.told,
             "seed": order.seed,
             "notes": list(one.notes),

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib import resources
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -22,6 +23,7 @@ from chronotope.serve.studio.folders import content_of, find_shown, media_of, sh
 from chronotope.serve.studio.model import model_page, rates_of
 from chronotope.serve.studio.prompt import read_prompt
 from chronotope.serve.texts import vocabulary
+from chronotope.serve.uploads import unchanged
 from chronotope.serve.videos import FileAnswer, job_of, owner_of, service_of
 from chronotope.serve.wire import RequestProblem, read_fields
 
@@ -200,7 +202,7 @@ async def file_about(request: Request, name: str) -> JSONResponse:
     """Return the size and length of a file, the settings it was made with, and the job whose output it is, if any."""
     service, owner = service_of(request), owner_of(request)
     file = _owned(service, owner, name)
-    path = service.input_path(file)
+    path = await run_in_threadpool(_unchanged, service, file)
     settings = await run_in_threadpool(video.read_tags, path)
     job = await run_in_threadpool(service.job_of_file, owner, path)
     return JSONResponse(
@@ -212,7 +214,14 @@ async def file_about(request: Request, name: str) -> JSONResponse:
 async def file_content(request: Request, name: str) -> Response:
     """Return an uploaded file; parts of it with Range."""
     service = service_of(request)
-    return FileAnswer(service.input_path(_owned(service, owner_of(request), name)), content_disposition_type="inline")
+    file = _owned(service, owner_of(request), name)
+    return FileAnswer(await run_in_threadpool(_unchanged, service, file), content_disposition_type="inline")
+
+
+def _unchanged(service: Service, file: StoredFile) -> Path:
+    """Return the path of a stored file as it was accepted; one that is gone is said where it is used."""
+    path = service.input_path(file)
+    return unchanged(path, file) if path.is_file() else path
 
 
 def _owned(service: Service, owner: str, name: str) -> StoredFile:
