@@ -9,7 +9,7 @@ import errno
 import logging
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_origin
 
 from fastapi import Request
 from fastapi.responses import JSONResponse
@@ -57,7 +57,7 @@ class RequestProblem(ChronotopeError):
 
 
 async def check_query(request: Request) -> None:
-    """Refuse parameters of the address that the route of a request does not declare; it would ignore them."""
+    """Refuse parameters of the address that the route of a request would ignore: not declared, or given twice."""
     route = request.scope["route"]
     if route.path in PAGE_ROUTES:
         return
@@ -68,6 +68,11 @@ async def check_query(request: Request) -> None:
         body = "; fields of a request go into its body" if request.method == "POST" else ""
         message = f"unknown query parameter {named} in the address; {possible}{body}"
         raise FieldError(shown_name(unknown[0]), message, "unknown_parameter")
+    names = [name for name, _ in request.query_params.multi_items()]
+    lists = {one.alias for one in route.dependant.query_params if get_origin(one.field_info.annotation) is tuple}
+    if twice := [name for name in known if names.count(name) > 1 and name not in lists]:
+        message = f"the query parameter '{twice[0]}' is in the address {names.count(twice[0])} times; give it once"
+        raise FieldError(twice[0], message, "invalid_value")
 
 
 async def read_fields(request: Request) -> dict[str, Any]:

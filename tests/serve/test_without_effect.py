@@ -122,6 +122,12 @@ def test_unknown_parameters_of_an_address_are_refused(
     assert not service.store.jobs("local", None, None, 9, True), "nothing was made"
 
 
+def test_a_parameter_of_an_address_is_given_once(ask: Ask) -> None:
+    said = ask("GET", "/v1/videos?limit=1&limit=2")
+    assert said.status_code == 400 and "'limit' is in the address 2 times; give it once" in said.text
+    assert "give it once" not in ask("GET", "/v1/studio/prompt?text=a&prompt=b&prompt=c").text  # a list
+
+
 def test_every_call_refuses_parameters_it_does_not_read(ask: Ask) -> None:
     """Only the files of the page are read with any address; its own calls are declared."""
     calls = {
