@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -15,7 +14,7 @@ from chronotope.config import from_dict
 from chronotope.data.captions import CaptionNote, Captions, read_captions
 from chronotope.data.clips import HELD_OUT, Clip, maker_of, scan_folder, taken_from_splits
 from chronotope.data.contradictions import contradictions
-from chronotope.data.latents import clip_of, read_header, read_index, read_latents, shard_path
+from chronotope.data.latents import clip_of, clips_of_latents, read_header, read_index, read_latents, shard_path
 from chronotope.data.limits import captions_of_part, limits_in_header, rows_by_clip
 from chronotope.data.notes import Kinds
 from chronotope.data.reading import actions_of_row
@@ -301,17 +300,6 @@ def audit_header(folder: Path, header: Mapping[str, Any]) -> Iterator[Finding]:
             "since they were encoded",
             serious=False,
         )
-
-
-def clips_of_latents(folder: Path, header: Mapping[str, Any]) -> Path | None:
-    """Return the folder of clips from which latents were made; None where it is not there.
-
-    Where both were copied or moved together, it is the one beside these latents, and not that of the original.
-    """
-    beside, original = header.get("data_from_here"), header.get("data")
-    places = [folder.resolve() / str(beside)] if beside else []
-    places += [Path(str(original))] if original else []
-    return next((Path(os.path.normpath(place)) for place in places if place.is_dir()), None)
 
 
 def _splits(folder: Path, header: Mapping[str, Any]) -> list[str]:

@@ -40,6 +40,7 @@ __all__ = [
     "ClipActions",
     "LatentClip",
     "LatentDataset",
+    "clips_of_latents",
     "encode_frames",
     "encode_in_passes",
     "fingerprint",
@@ -229,6 +230,17 @@ def read_header(folder: Path) -> dict[str, Any]:
     raise FileProblem(
         f"{folder} is not complete: its encoding was interrupted; run the `chronotope encode` command again"
     )
+
+
+def clips_of_latents(folder: Path, header: Mapping[str, Any]) -> Path | None:
+    """Return the folder of clips from which latents were made; None where it is not there.
+
+    Where both were copied or moved together, it is the one beside these latents, and not that of the original.
+    """
+    beside, original = header.get("data_from_here"), header.get("data")
+    places = [folder.resolve() / str(beside)] if beside else []
+    places += [Path(str(original))] if original else []
+    return next((Path(os.path.normpath(place)) for place in places if place.is_dir()), None)
 
 
 def read_folder(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:

@@ -38,6 +38,7 @@ __all__ = [
     "frames_shown",
     "latents_of_run",
     "merged_data",
+    "more_than_once",
     "note_latents",
     "noted_latents",
     "read_record",
@@ -287,11 +288,13 @@ def repeated_clips(contents: Iterable[tuple[str, str | None]]) -> list[str]:
         if content:
             places.setdefault(content, []).append(name)
     repeated = [names for names in places.values() if len(names) > 1]
-    if not repeated:
-        return []
-    first, count = repeated[0], len(repeated)
+    return more_than_once(len(repeated), *repeated[0][:2]) if repeated else []
+
+
+def more_than_once(count: int, first: str, second: str) -> list[str]:
+    """Say in a sentence that `count` clips are in the data more than once, the one as `first` and as `second`."""
     clips = "1 clip is" if count == 1 else f"{count} clips are"
-    return [f"note: {clips} in the data more than once, such as {first[0]} and {first[1]}; they are shown as often"]
+    return [f"note: {clips} in the data more than once, such as {first} and {second}; they are shown as often"]
 
 
 def content_of_row(row: Mapping[str, Any]) -> str | None:

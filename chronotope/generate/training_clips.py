@@ -23,7 +23,7 @@ from safetensors.numpy import load, save
 
 from chronotope.checkpoint import read_description
 from chronotope.data.clips import Clip, find_clips
-from chronotope.data.latents import LatentClip, clip_of, fingerprint, read_folder, read_latents
+from chronotope.data.latents import LatentClip, clip_of, clips_of_latents, fingerprint, read_folder, read_latents
 from chronotope.data.record import data_behind, find_latents, latents_of_run
 from chronotope.errors import FileProblem, UsageError
 from chronotope.geometry import Slice
@@ -133,7 +133,7 @@ def read_training_clips(
     finally:  # of an interruption too
         if new:
             _keep(folder, {row["sha256"]: rows[row["sha256"]] for row in index if row["sha256"] in rows}, note)
-    films = _films_of_dataset(dataset_of(folder.parent.parent, about))
+    films = _films_of_dataset(dataset_of(folder.parent.parent, folder, about))
     found = [(row["key"], *_cut_from(row, films), rows[row["sha256"]]) for row in index if row["sha256"] in rows]
     return _clips_of(folder, found, left_out)
 
@@ -228,12 +228,12 @@ def _keep(folder: Path, rows: dict[str, Rows], note: Callable[[str], None] | Non
 # Films
 
 
-def dataset_of(run: Path, header: Mapping[str, Any]) -> Path:
+def dataset_of(run: Path, latents: Path, header: Mapping[str, Any]) -> Path:
     """Return the folder of clips that latents were made from: that of the run, which may have moved, or another."""
     own = run / "data"
     if (own / "curation.json").is_file() and read_curation(own)[0]["merkle_root"] == header.get("curation"):
         return own
-    return Path(str(header.get("data", "")))
+    return clips_of_latents(latents, header) or Path(str(header.get("data", "")))
 
 
 def _films_of_dataset(dataset: Path) -> dict[str, tuple[str, float]]:

@@ -8,6 +8,7 @@ latents are equal to the bit, as those of a film in another container are.
 from __future__ import annotations
 
 import contextlib
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 from chronotope import checkpoint
 from chronotope.data.latents import read_header, read_index
-from chronotope.data.record import data_behind, find_latents, latents_of_run
+from chronotope.data.record import data_behind, find_latents, latents_of_run, more_than_once
 from chronotope.errors import FileProblem
 
 __all__ = ["num_shown", "overlaps", "repeated_rows", "trained_before"]
@@ -30,11 +31,16 @@ def _stretch(row: Mapping[str, Any]) -> tuple[str, float, float] | None:
     return (sha256, start, start + sum(row["slices"]) / row["fps"]) if sha256 else None
 
 
+def _seconds(start: float, stop: float) -> range:
+    """Return the whole seconds that a stretch touches: parts of a long film are compared with neighbours alone."""
+    return range(math.floor(start), math.floor(stop) + 1)
+
+
 class Stretches:
     """The stretches of files that rows of latents show, each with the name of the first row that showed it."""
 
     def __init__(self) -> None:
-        self._named: dict[str, list[tuple[float, float, str]]] = defaultdict(list)  # by the hash of the file
+        self._named: dict[tuple[str, int], list[tuple[float, float, str]]] = defaultdict(list)  # by file and second
         self._latents: dict[str, str] = {}  # by the hash of the latents
 
     def add(self, name: str, row: Mapping[str, Any]) -> str:
@@ -42,7 +48,8 @@ class Stretches:
         before = self.first(row)
         if stretch := _stretch(row):
             file, start, stop = stretch
-            self._named[file].append((start, stop, before or name))
+            for second in _seconds(start, stop):
+                self._named[file, second].append((start, stop, before or name))
         if latents := row.get("sha256"):
             self._latents.setdefault(latents, before or name)
         return before
@@ -51,9 +58,10 @@ class Stretches:
         """Return the name of an added row that has frames in common with `row`, "" where none has."""
         if stretch := _stretch(row):
             file, start, stop = stretch
-            for a, b, name in self._named[file]:
-                if start < b - _TOUCH and a < stop - _TOUCH:
-                    return name
+            for second in _seconds(start, stop):
+                for a, b, name in self._named.get((file, second), ()):
+                    if start < b - _TOUCH and a < stop - _TOUCH:
+                        return name
         return self._latents.get(row.get("sha256", ""), "")
 
 
@@ -61,11 +69,7 @@ def repeated_rows(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> list[str]:
     """Say in a sentence how many clips are in the data more than once, whole or in part; `rows` come with names."""
     stretches = Stretches()
     pairs = [(before, name) for name, row in rows if (before := stretches.add(name, row))]
-    if not pairs:
-        return []
-    count, (first, second) = len({before for before, _ in pairs}), pairs[0]
-    clips = "1 clip is" if count == 1 else f"{count} clips are"
-    return [f"note: {clips} in the data more than once, such as {first} and {second}; they are shown as often"]
+    return more_than_once(len({before for before, _ in pairs}), *pairs[0]) if pairs else []
 
 
 def num_shown(rows: Iterable[Mapping[str, Any]], trained: Iterable[Mapping[str, Any]]) -> int:

@@ -34,6 +34,13 @@ def test_clips_are_the_same_that_show_frames_of_one_file(
     assert num_shown([heldout], [trained]) == num_shown([trained], [heldout]) == count
 
 
+def test_parts_of_a_long_film_are_found_wherever_they_lie() -> None:
+    film = [row("film", second, 8) for second in range(5000)]
+    assert repeated_rows((str(second), each) for second, each in enumerate(film)) == []
+    assert num_shown([row("film", 4321.5, 4), row("film", 4999.9, 8), row("film", 5000, 8)], film) == 2
+    assert num_shown([row("film", 0, 8 * 5000)], film) == num_shown(film[4999:], [row("film", 0, 8 * 5000)]) == 1
+
+
 def test_each_clip_counts_once() -> None:
     rows = [row("a", start, 8) for start in (0, 1, 2)]
     assert num_shown(rows, [row("a", 0, 24), row("a", 0.5, 8)]) == 3

@@ -238,7 +238,7 @@ def _trained_on(
     places, unknown = find_latents(recorded, [*latents_of_run(run, description), *data])
     found = []
     for place in places:
-        dataset = dataset_of(run, read_header(place))
+        dataset = dataset_of(run, place, read_header(place))
         curated = (dataset / "curation.json").is_file()
         rows = read_curation(dataset)[1] if curated else []
         found.append(_Trained(place, tuple(read_index(place)), dataset, dataset if curated else None, tuple(rows)))
