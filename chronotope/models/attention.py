@@ -9,7 +9,7 @@
 - elsewhere, and under a slice-causal mask, the loop outside of compiled graphs.
 
 On a CPU attention is computed in single precision, but for samples of at least `BFLOAT16_FROM` tokens in a training in
-bfloat16: there the forward and backward pass take 0.75 to 0.85 of the time, of shorter samples up to 1.4 times as much,
+bfloat16: there the forward and backward pass take 0.74 to 0.9 of the time, of shorter samples up to 1.3 times as much,
 and the forward pass alone gains nothing at any length (docs/performance.md).
 """
 
