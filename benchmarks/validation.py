@@ -39,11 +39,11 @@ class Validation:
 
     rates: dict[tuple[str, str], Rate]
 
-    def missed(self) -> list[str]:
-        """List the required rates that are missed: at least 99 % for true clips, at most 5 % for all others."""
+    def missed(self, least: float = 0.99, most: float = 0.05) -> list[str]:
+        """List the required rates that are missed: at least `least` for true clips, at most `most` for all others."""
         problems = []
         for (clips, attribute), rate in self.rates.items():
-            good = rate.share >= 0.99 if clips == "truth" else rate.share <= 0.05
+            good = rate.share >= least if clips == "truth" else rate.share <= most
             if rate.trials and not good and clips in REQUIRED:
                 problems.append(f"{attribute} of {clips}: passed {rate}")
         return problems

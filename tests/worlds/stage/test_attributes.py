@@ -13,6 +13,7 @@ from benchmarks.validation import Validation, held_out_specs, pass_rates, valida
 from chronotope.errors import UsageError
 from chronotope.metrics.statistics import Rate
 from chronotope.worlds.palette import COLOURS
+from chronotope.worlds.splits import Split
 from chronotope.worlds.stage.checks.attributes import (
     Detections,
     Trail,
@@ -161,6 +162,15 @@ def test_what_the_spec_asks_of_whom() -> None:
     assert stays_put(a_spec(shape()), shape())
 
 
+def test_what_another_actor_partly_hides_is_not_asked_to_stay() -> None:
+    """The centre of what is seen of it moves with the one that passes in front."""
+    passing = Event("move", "b", 0.0, 1.0, "right", amount=0.4)
+    for depth, is_asked in ((0.5, False), (0.1, True)):
+        circle = dataclasses.replace(shape(), depth=depth)
+        star = dataclasses.replace(shape("star", "blue", "b"), depth=0.6 - depth)
+        assert stays_put(a_spec(circle, star, events=(passing,)), circle) is is_asked
+
+
 def test_a_noun_the_probe_never_saw_is_an_error_not_a_failure(detector: Detector) -> None:
     with pytest.raises(UsageError, match="never shown a lion"):
         judge(detector, a_spec(Actor("a", "lion", "emoji", 0.5, 0.5, 0.5)), np.zeros((8, 64, 64, 3), np.uint8))
@@ -197,6 +207,7 @@ def test_truth_passes_and_wrong_clips_fail(detector: Detector) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("split", ["heldout", "combination"])
-def test_the_checker_keeps_its_promises(detector: Detector, split: str) -> None:
-    assert validate(detector, held_out_specs(500, SCOPES["small"], split=split)).missed() == []  # type: ignore[arg-type]
+@pytest.mark.parametrize(("split", "least", "most"), [("heldout", 0.99, 0.05), ("combination", 0.97, 0.1)])
+def test_the_checker_keeps_its_promises(detector: Detector, split: Split, least: float, most: float) -> None:
+    """In more of the new combinations, one actor passes before another of the same size and light."""
+    assert validate(detector, held_out_specs(500, SCOPES["small"], split=split)).missed(least, most) == []

@@ -48,6 +48,7 @@ MIN_PROBABILITY = 0.5  # a cell with at least this probability of a kind contain
 MIN_PATCH_CELLS = 2  # smaller patches are noise
 MIN_SEEN_SHARE = 0.5  # of the frames in which the truth shows an actor
 MIN_VISIBLE = 0.3  # of the pixels of an actor: the truth shows it
+WHOLE = 0.75  # visible share of an actor below which the centre of what is seen of it moves
 MIN_MOTION = 0.07  # short sides: a shorter displacement counts as rest
 DIRECTED = ("left", "right", "up", "down")
 _STEPS = {"left": (-1.0, 0.0), "right": (1.0, 0.0), "up": (0.0, -1.0), "down": (0.0, 1.0)}
@@ -202,9 +203,14 @@ def direction_of(spec: Spec, actor: Actor) -> str | None:
 
 
 def stays_put(spec: Spec, actor: Actor) -> bool:
-    """Tell whether an actor has no events in a clip long enough to show motion, with a still camera."""
+    """Tell whether an actor has no events in a clip long enough to show motion, with a still camera, and is in view.
+
+    What another actor partly hides is not asked: the centre of the part that is seen moves with the one that hides it.
+    """
     touched = any(actor.id in (e.actor, e.target) for e in spec.events)
-    return spec.num_frames > 1 and not touched and spec.camera.kind == "still"
+    if spec.num_frames == 1 or touched or spec.camera.kind != "still":
+        return False
+    return bool((_visible(spec)[:, spec.actors.index(actor)] >= WHOLE).all())
 
 
 def judge(detector: Detector, spec: Spec, frames: Frames) -> tuple[Verdict, ...]:
@@ -220,14 +226,14 @@ def judge_detections(detections: Detections, spec: Spec) -> tuple[Verdict, ...]:
     unknown = [actor.noun for actor in spec.actors if actor.noun not in KINDS]
     if unknown:
         raise UsageError(f"the detector was never shown a {unknown[0]}; it knows {', '.join(KINDS[2:])}")
-    shares = zip(spec.actors, _visible_shares(spec), strict=True)
-    return tuple(_verdict(detections, spec, actor, share) for actor, share in shares)
+    shares = (_visible(spec) >= MIN_VISIBLE).mean(axis=0)
+    return tuple(_verdict(detections, spec, *each) for each in zip(spec.actors, shares.tolist(), strict=True))
 
 
 @functools.lru_cache(maxsize=1024)
-def _visible_shares(spec: Spec) -> tuple[float, ...]:
-    """Return the share of the frames in which the truth shows each actor."""
-    return tuple((render(spec).truth.visible_fraction >= MIN_VISIBLE).mean(axis=0).tolist())
+def _visible(spec: Spec) -> Float[np.ndarray, "t actors"]:
+    """Return the share of the pixels of each actor that the truth shows in each frame."""
+    return render(spec).truth.visible_fraction
 
 
 def _verdict(detections: Detections, spec: Spec, actor: Actor, visible_share: float) -> Verdict:
