@@ -106,7 +106,8 @@ def dit_flops(config: DiTConfig, size: SampleSize) -> int:
     latents = config.patch_size[1] * config.patch_size[2]
     in_space = config.seam_width + 2 * config.channels
     in_time = 2 * (config.seam_width + config.channels) if size.slices > 1 else 0  # a slice alone has no neighbours
-    seam = width * config.seam_width + 9 * config.seam_width * (in_space + in_time)
+    in_depth = 2 * config.seam_depth * config.seam_width
+    seam = width * config.seam_width + 9 * config.seam_width * (in_space + in_time + in_depth)
     seams = 2 * latents * seam * size.visual
     inputs = 256 + NUM_SIGNALS + config.action_width
     modulation = 2 * width * (inputs + width + 6 * width + 2 * width) * (size.slices + 1)
@@ -181,7 +182,9 @@ def dit_activations(config: DiTConfig, size: SampleSize, recompute: bool = False
     blocks = block + config.depth * tokens * FLOAT * config.width if recompute else config.depth * block
     text = size.text * (config.text_depth * 104 * config.width + 8 * config.text_width)
     ends = size.visual * (24 * config.width + 4 * config.token_size) + size.text * 8 * config.width
-    return blocks + text + ends  # the modulation of the output keeps visual tokens alone
+    latents = size.visual * config.patch_size[1] * config.patch_size[2]
+    seams = latents * config.seam_depth * 4 * FLOAT * config.seam_width  # what the convolutions and the norm read
+    return blocks + text + ends + seams  # the modulation of the output keeps visual tokens alone
 
 
 def captioner_activations(config: CaptionerConfig, visual: int, texts: int, text: int) -> int:

@@ -46,11 +46,12 @@ PIECE = 4096  # tokens that pass through the matrices of a block at once in samp
 class DiTConfig:
     """Sizes of the transformer; `width` and `depth` set the number of parameters.
 
-    `seam_width` is the number of hidden channels of the refinement (`models.refinement`). `text_width` is that of the
-    states of a frozen text encoder, which are read in place of a vocabulary; 0 without one. `action_width` counts the
-    values that stand for the actions of a slice; 0 without actions. Under the slice-causal mask a slice reads the
-    `memory` slices before it; 0 means all of them. With a `reach` above 0 its tokens then also hold the
-    latents of the slice before, and move them by up to `reach` latents (`models.refinement.Continuation`).
+    `seam_width` is the number of hidden channels of the refinement, and `seam_depth` of its residual blocks
+    (`models.refinement`). `text_width` is that of the states of a frozen text encoder, which are read in place of a
+    vocabulary; 0 without one. `action_width` counts the values that stand for the actions of a slice; 0 without
+    actions. Under the slice-causal mask a slice reads the `memory` slices before it; 0 means all of them. With a
+    `reach` above 0 its tokens then also hold the latents of the slice before, and move them by up to `reach` latents
+    (`models.refinement.Continuation`).
     """
 
     width: Size = 256
@@ -60,6 +61,7 @@ class DiTConfig:
     text_depth: Annotated[int, Range(0, 1024)] = 2
     text_width: Annotated[int, Range(0, 2**20)] = 0
     seam_width: Size = 48
+    seam_depth: Annotated[int, Range(0, 1024)] = 0
     max_text_tokens: Annotated[int, Range(2, 2**20)] = 128  # the first one opens the text
     vocabulary_size: Size = 2048
     channels: Size = 16
@@ -226,7 +228,7 @@ class DiT(nn.Module):
         self.final_modulation = Linear(width, 2 * width)
         self.patch_out = Linear(width, config.token_size)
         # the attribute keeps its first name, because weights on disk are stored under it
-        self.seams = Refinement(width, config.channels, config.patch_size, config.seam_width)
+        self.seams = Refinement(width, config.channels, config.patch_size, config.seam_width, config.seam_depth)
         self.initialise()
 
     @torch.no_grad()

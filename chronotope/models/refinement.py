@@ -2,7 +2,8 @@
 
 Each token predicts its latents alone, which breaks outlines at token edges and motion between slices. Convolutions
 before the output correct that (Bao et al. 2023, arXiv 2209.12152, section 3.1). The first also reads the slices before
-and after; samples stay separate.
+and after; samples stay separate. Residual blocks between the first and the last make the correction deeper: a drawing
+is the same wherever it stands, which convolutions need not learn for every place.
 
 Models of worlds that are played also bring the latents of the slice before to every slice (`Continuation`).
 """
@@ -17,6 +18,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from chronotope.models.autoencoder import Block
 from chronotope.models.linear import Linear, silu
 from chronotope.models.patches import patchify, unpatchify
 
@@ -56,13 +58,16 @@ class Neighbours(NamedTuple):
 class Refinement(nn.Module):
     """Map token features and noisy latents to a correction of the output; the correction is initialised to zero."""
 
-    def __init__(self, width: int, channels: int, patch_size: tuple[int, int, int], hidden: int) -> None:
+    def __init__(
+        self, width: int, channels: int, patch_size: tuple[int, int, int], hidden: int, depth: int = 0
+    ) -> None:
         super().__init__()
         self.patch_size = patch_size
         self.spread = Linear(width, patch_size[1] * patch_size[2] * hidden)
         self.gather = nn.Conv2d(hidden + channels, hidden, 3, padding=1)
         # output channels: first what a slice sends to the next slice, then what it sends to the previous one
         self.gather_in_time = nn.Conv2d(hidden + channels, 2 * hidden, 3, padding=1, bias=False)
+        self.blocks = nn.ModuleList(Block(hidden) for _ in range(depth))
         self.correct = nn.Conv2d(hidden, channels, 3, padding=1)
 
     def forward(
@@ -90,6 +95,8 @@ class Refinement(nn.Module):
             if any(grids[i].slices > 1 or grids[i].cycle or received[i] is not None for i in members):
                 messages, own = self.gather_in_time(latents), [grids[i] for i in members]
                 gathered = gathered + _from_neighbours(messages, own, adjacent, [received[i] for i in members])
+            for block in self.blocks:
+                gathered = block(gathered)
             corrected = patchify(self.correct(silu(gathered)), self.patch_size)
             corrections |= zip(members, corrected.split([len(pieces[i]) for i in members]), strict=True)
         return torch.cat([corrections[i] for i in range(len(grids))])

@@ -21,7 +21,7 @@ from chronotope.models.autoencoder import Autoencoder
 from chronotope.models.captioner import LatentCaptioner
 from chronotope.models.dit import DiT
 
-__all__ = ["fit_new_channels", "grow_autoencoder", "grow_captioner", "grow_dit"]
+__all__ = ["fit_new_channels", "grow_autoencoder", "grow_captioner", "grow_dit", "grow_refinement"]
 
 
 @torch.no_grad()
@@ -123,6 +123,36 @@ def grow_dit(old: DiT, channels: int) -> DiT:
     for name in ("seams.correct.weight", "seams.correct.bias"):
         weights[name] = torch.cat([weights[name], weights[name].new_zeros(more, *weights[name].shape[1:])])
     new.load_state_dict(weights)
+    return new
+
+
+@torch.no_grad()
+def grow_refinement(old: DiT, hidden: int, depth: int) -> DiT:
+    """Return a transformer that computes what the old one does, with more channels and blocks in its refinement.
+
+    Nothing reads the new channels at first, and new blocks begin as the identity. Raises UsageError for fewer channels
+    or blocks, and for more channels where there are blocks, whose norm is over all channels.
+    """
+    kept, channels, blocks = old.config.seam_width, old.config.channels, old.config.seam_depth
+    if hidden < kept or depth < blocks or (hidden > kept and blocks):
+        more = "more blocks" if blocks else "more channels and more blocks"
+        raise UsageError(
+            f"a refinement of {kept} channels and {blocks} blocks can be grown to {more}, got {hidden} channels and "
+            f"{depth} blocks"
+        )
+    new = DiT(replace(old.config, seam_width=hidden, seam_depth=depth))
+    weights, grown = old.state_dict(), new.state_dict()
+    ours = torch.arange(hidden) < kept
+    inputs = torch.cat([ours, torch.ones(channels, dtype=torch.bool)])
+    latents = ours.repeat(math.prod(old.config.patch_size[1:]))
+    for name, places in (("spread.weight", latents), ("spread.bias", latents), ("gather.bias", ours)):
+        grown[f"seams.{name}"][places] = weights.pop(f"seams.{name}")
+    for name, outputs in (("gather", ours), ("gather_in_time", ours.repeat(2))):
+        weight = grown[f"seams.{name}.weight"]
+        weight[outputs] = 0
+        weight[outputs.nonzero(), inputs.nonzero().T] = weights.pop(f"seams.{name}.weight")
+    grown["seams.correct.weight"][:, ours] = weights.pop("seams.correct.weight")  # those of new channels are zero
+    new.load_state_dict({**grown, **weights})
     return new
 
 

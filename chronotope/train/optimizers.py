@@ -100,11 +100,11 @@ class Rates(Protocol):
 
 
 def make_optimizers(model: nn.Module, train: Rates) -> tuple[Muon, torch.optim.AdamW]:
-    """Create Muon for the matrices inside blocks and AdamW for all other parameters."""
+    """Create Muon for the matrices and convolutions inside blocks and AdamW for all other parameters."""
     by_split: dict[int, list[Tensor]] = {1: [], 2: [], 3: []}  # by the number of projections stacked in a matrix
     rest = []
     for name, parameter in model.named_parameters():
-        if parameter.ndim == 2 and "blocks." in name:
+        if parameter.ndim >= 2 and "blocks." in name:
             stacked = {"qkv": 3, "kv": 2, "up": 2}.get(name.split(".")[-2], 1)
             by_split[stacked].append(parameter)
         else:

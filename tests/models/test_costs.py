@@ -71,6 +71,7 @@ def counted(run: object) -> int:
         DiTConfig(width=64, depth=1, text_depth=1),
         DiTConfig(width=128, depth=3, mlp_ratio=2.0, channels=8),
         DiTConfig(width=64, depth=1, text_depth=1, text_width=96),
+        DiTConfig(width=64, depth=1, text_depth=1, seam_width=40, seam_depth=2),
     ],
     ids=str,
 )
@@ -83,11 +84,17 @@ def test_operations_of_the_transformer(config: DiTConfig) -> None:
 
 
 @pytest.mark.parametrize(
-    ("width", "depth", "mlp_ratio", "text_width"),
-    [(64, 1, 2.5, 0), (64, 6, 8 / 3, 0), (128, 3, 4.0, 0), (64, 1, 3.0, 768)],
+    "config",
+    [
+        DiTConfig(width=64, depth=1, mlp_ratio=2.5),
+        DiTConfig(width=64, depth=6),
+        DiTConfig(width=128, depth=3, mlp_ratio=4.0),
+        DiTConfig(width=64, depth=1, mlp_ratio=3.0, text_width=768),
+        DiTConfig(width=64, depth=3, seam_width=64, seam_depth=4),
+    ],
+    ids=str,
 )
-def test_memory_of_the_transformer(width: int, depth: int, mlp_ratio: float, text_width: int) -> None:
-    config = DiTConfig(width=width, depth=depth, mlp_ratio=mlp_ratio, text_width=text_width)
+def test_memory_of_the_transformer(config: DiTConfig) -> None:
     size = SampleSize(visual=96, text=TEXT_TOKENS, slices=4)
     model = DiT(config)
     batch = packed(config, size, copies=1)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
 from einops import reduce
@@ -26,7 +27,7 @@ from chronotope.models.dit import DiT, DiTConfig, PackedTokens
 from chronotope.models.refinement import Grid, neighbours_of
 from chronotope.train.autoencoder import train_autoencoder
 from chronotope.train.dit import train_dit
-from chronotope.train.grow import fit_new_channels, grow_autoencoder, grow_captioner, grow_dit
+from chronotope.train.grow import fit_new_channels, grow_autoencoder, grow_captioner, grow_dit, grow_refinement
 from chronotope.train.language.captioner import CaptionerRun, CaptionerTraining, train_captioner
 from tests.cli.models import save_run
 from tests.train.small import AUTOENCODER, DIT
@@ -107,35 +108,61 @@ def errors(model: Autoencoder, pixels: torch.Tensor) -> torch.Tensor:
     return model.corners(folded) - model.corners(model.decoder(model.window(None, mean, None)))
 
 
-def test_a_grown_transformer_predicts_the_old_channels_as_before() -> None:
-    old = DiT(DiTConfig(width=32, depth=2, head_dim=16, text_depth=1, vocabulary_size=80, channels=3))
-    random_weights(old)
-    new = grow_dit(old, 5)
-    noisy = torch.randn(12, 4, 5)  # 12 tokens of 4 latents
+SMALL_DIT = DiTConfig(width=32, depth=2, head_dim=16, text_depth=1, vocabulary_size=80, channels=3, seam_width=6)
 
-    def predict(model: DiT, channels: int) -> torch.Tensor:
-        with torch.no_grad():
-            output = model(
-                PackedTokens(
-                    noisy=noisy[..., :channels].flatten(1),
-                    text_tokens=torch.tensor([0, 5, 9]),
-                    texts=Segments((3,)),
-                    order=torch.arange(15),
-                    place=torch.arange(3, 15),
-                    samples=Segments((15,)),
-                    positions=torch.randn(15, 3, generator=torch.Generator().manual_seed(1)),
-                    row=torch.tensor([2] * 3 + [0] * 6 + [1] * 6),
-                    level=torch.tensor([0.3, 0.6, 0.0]),
-                    signals=torch.randn(3, 5, generator=torch.Generator().manual_seed(2)),
-                    grids=(Grid(2, 2, 3),),
-                    neighbours=neighbours_of((Grid(2, 2, 3),)),
-                )
+
+def predict(model: DiT) -> torch.Tensor:
+    """The output for two slices of 2 x 3 tokens of 4 latents; models of more channels see more of the same numbers."""
+    noisy = torch.randn(12, 4, 8, generator=torch.Generator().manual_seed(4))[..., : model.config.channels]
+    with torch.no_grad():
+        output = model(
+            PackedTokens(
+                noisy=noisy.flatten(1),
+                text_tokens=torch.tensor([0, 5, 9]),
+                texts=Segments((3,)),
+                order=torch.arange(15),
+                place=torch.arange(3, 15),
+                samples=Segments((15,)),
+                positions=torch.randn(15, 3, generator=torch.Generator().manual_seed(1)),
+                row=torch.tensor([2] * 3 + [0] * 6 + [1] * 6),
+                level=torch.tensor([0.3, 0.6, 0.0]),
+                signals=torch.randn(3, 5, generator=torch.Generator().manual_seed(2)),
+                grids=(Grid(2, 2, 3),),
+                neighbours=neighbours_of((Grid(2, 2, 3),)),
             )
-        return output.unflatten(1, (4, channels))
+        )
+    return output.unflatten(1, (4, model.config.channels))
 
-    before, after = predict(old, 3), predict(new, 5)
+
+def test_a_grown_transformer_predicts_the_old_channels_as_before() -> None:
+    old = DiT(SMALL_DIT)
+    random_weights(old)
+    before, after = predict(old), predict(grow_dit(old, 5))
     torch.testing.assert_close(after[..., :3], before)
     assert not after[..., 3:].any()
+
+
+@pytest.mark.parametrize(("hidden", "depth"), [(6, 2), (9, 0), (10, 3)])
+def test_a_grown_refinement_predicts_as_before_and_its_new_parts_learn(hidden: int, depth: int) -> None:
+    old = DiT(SMALL_DIT)
+    random_weights(old)
+    new = grow_refinement(old, hidden, depth)
+    assert new.config == replace(SMALL_DIT, seam_width=hidden, seam_depth=depth)
+    torch.testing.assert_close(predict(new), predict(old))
+    with torch.no_grad():
+        new.seams.correct.weight[:, -1] += 0.1  # what the last channel holds is read
+        if depth:
+            new.seams.blocks[-1].conv_out.weight += 0.1
+    assert (predict(new) - predict(old)).abs().max() > 1e-3
+
+
+def test_a_refinement_with_blocks_can_be_deepened_and_not_widened() -> None:
+    old = DiT(replace(SMALL_DIT, seam_depth=1))
+    random_weights(old)
+    torch.testing.assert_close(predict(grow_refinement(old, 6, 3)), predict(old))
+    for hidden, depth in ((6, 0), (5, 1), (7, 1)):
+        with pytest.raises(UsageError, match="more blocks, got"):
+            grow_refinement(old, hidden, depth)
     with pytest.raises(UsageError, match="of 3 channels can be grown to more, got 2"):
         grow_dit(old, 2)
 
@@ -184,8 +211,14 @@ def test_a_grown_model_is_trained_and_generates(run: Path, clips: Path, tmp_path
     config = override(DIT, ["geometry.stride=[2,8,8]", "model.channels=6"])
     Generator.load(tmp_path / "start").generate("a block", height=32, width=48, num_frames=5, num_inference_steps=1)
     train_dit(config, [tmp_path / "latents"], out / "dit", start=tmp_path / "start" / "dit", quiet=True)
-    made = Generator.load(out).generate("block 1 moves", height=32, width=48, num_frames=9, num_inference_steps=2)
+    sampling = {"height": 32, "width": 48, "num_frames": 9, "num_inference_steps": 2}
+    made = Generator.load(out).generate("block 1 moves", **sampling)
     assert made.frames.shape == (9, 32, 48, 3)
+    script.grow_the_refinement(str(out), 64, 2, tmp_path / "deeper")
+    deeper = Generator.load(tmp_path / "deeper").generate("block 1 moves", **sampling)
+    np.testing.assert_allclose(deeper.frames.astype(int), made.frames.astype(int), atol=2)
+    config = override(config, ["model.seam_width=64", "model.seam_depth=2"])
+    train_dit(config, [tmp_path / "latents"], tmp_path / "deep", start=tmp_path / "deeper" / "dit", quiet=True)
 
 
 def test_a_captioner_grows_with_its_latents(clips: Path, tmp_path: Path, script: ModuleType) -> None:
