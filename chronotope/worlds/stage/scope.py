@@ -98,6 +98,14 @@ SCOPES: dict[str, Scope] = {
         moving_camera_share=0.0,
     ),
     "small": _SMALL,
+    # one actor alone, in a picture: its appearance at the least cost
+    "solo": dataclasses.replace(
+        _SMALL,
+        backdrops=("white", "black", "white", "black", *_OPEN_PLACES),
+        shape_share=0.15,
+        max_actors=1,
+        picture_share=1.0,
+    ),
     "acts": dataclasses.replace(_SMALL_VIDEOS, events=(*_BASIC_EVENTS, "leave"), acts=2),
     "deeds": dataclasses.replace(_SMALL_VIDEOS, events=(*_BASIC_EVENTS, *_ACTIONS)),
     "returns": dataclasses.replace(

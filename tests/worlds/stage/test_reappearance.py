@@ -24,6 +24,7 @@ from .scenes import clip, does, emoji, shape
 RECORDED = {
     "shapes": "a9ea19b526dcfe7a",
     "small": "cbb4214ff4605ce9",
+    "solo": "c486b4540045b328",
     "acts": "34a79745bbc2b9f7",
     "deeds": "a20e2f0486a4480a",
     "wide": "29f6d9e873e8674b",

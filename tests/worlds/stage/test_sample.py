@@ -75,6 +75,12 @@ def test_scope_full_samples_every_event() -> None:
     assert kinds == set(SCOPES["full"].events)
 
 
+def test_scope_solo_shows_each_thing_alone() -> None:
+    specs = [sample_spec(seed, SCOPES["solo"]) for seed in range(300)]
+    assert {(len(spec.actors), spec.num_frames, len(spec.events)) for spec in specs} == {(1, 1, 0)}
+    assert {spec.actors[0].noun for spec in specs} == {*SCOPES["small"].nouns, *SCOPES["small"].shapes}
+
+
 def test_unknown_split() -> None:
     unchecked = getattr(sample_spec, "__wrapped__", sample_spec)  # without the type check of the test run
     with pytest.raises(UsageError, match="Did you mean 'train'"):
