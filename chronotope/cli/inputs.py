@@ -189,7 +189,7 @@ class Options(Choices):
 
 
 def weights_of_adapters(named: Sequence[str]) -> dict[str | Path, float]:
-    """Read DIR or DIR=WEIGHT of each --adapter."""
+    """Read DIR or DIR=WEIGHT of each --adapter; one of weight 0 is said, because it changes nothing."""
     found: dict[str | Path, float] = {}
     for text in named:
         name, sign, number = text.rpartition("=")
@@ -203,6 +203,8 @@ def weights_of_adapters(named: Sequence[str]) -> dict[str | Path, float]:
             ) from None
         if Path(name) in map(Path, found):
             raise UsageError(f"--adapter names {name} more than once; name each adapter once")
+        if weight == 0:
+            say(f"note: --adapter {text}: with the weight 0 it changes nothing")
         found[name] = weight
     return found
 

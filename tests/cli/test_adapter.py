@@ -186,6 +186,10 @@ def test_an_adapter_changes_the_model_by_its_weight(data: Path, trained: Path, c
     plain, origin = generated(model, out)
     assert "adapters" not in origin
     none, _ = generated(model, out, "--adapter", f"{trained}=0")
+    assert (
+        "with the weight 0 it changes nothing"
+        in run("merge", model, "--adapter", f"{trained}=0", "--out", tmp_path / "merged").output
+    )
     assert np.array_equal(none, plain)
     strong, origin = generated(model, out, "--adapter", f"{trained}=90")
     assert not np.array_equal(strong, plain)
