@@ -142,6 +142,8 @@ def test_the_expander_knows_latents_that_are_cut_or_stale(model: Path) -> None:
     (data / "0.json").write_text('{"captions": {"sentence": ["a cat"], "paragraph": ["A cat."]}}')
     stale = "are not those that were encoded: 1 changed"
     assert stale in run(*EXPANDER, "latents").stderr
+    assert stale in run("train", "expander", "--preset", "tiny", "--data", "latents", "--dry-run").stderr
+    assert stale in run("train", "captioner", "--preset", "tiny", "--data", "latents", "--dry-run").stderr
     index = Path("latents/index.jsonl")
     index.write_text("".join(index.read_text().splitlines(keepends=True)[:2]))
     assert "has 2 clips and is not the index of 4 clips" in refused(*EXPANDER, "latents", status=1)
@@ -153,7 +155,11 @@ def test_a_dry_run_refuses_an_index_that_the_run_refuses(model: Path, part: str)
     assert run("encode", data, "--model", model, "--out", "latents").exit_code == 0
     folders = ("--data", "latents") if part == "--data" else ("--data", data, "--heldout", "latents")
     dry = ("train", "dit", "--preset", "tiny", *folders, "--dry-run")
-    assert run(*dry).exit_code == 0
+    plain = run(*dry)
+    assert plain.exit_code == 0 and "those that were encoded" not in plain.stderr
+    (data / "0.json").write_text('{"captions": {"sentence": ["a cat"]}}')
+    assert "latents: the clips in" in (said := run(*dry).stderr)
+    assert "are not those that were encoded: 1 changed" in said
     index = Path("latents/index.jsonl")
     whole = index.read_text()
     index.write_text("".join(whole.splitlines(keepends=True)[:2]))

@@ -210,7 +210,7 @@ def dit(
     from chronotope.cli.costs import check_memory, dit_costs
     from chronotope.cli.train.devices import device_facts
     from chronotope.cli.train.hours import chosen_for_run
-    from chronotope.cli.train.latents import check_latents
+    from chronotope.cli.train.latents import say_of_latents
     from chronotope.cli.train.memory import fitted_to_memory
     from chronotope.cli.train.networks import Shown, adapter_config, check_shown, check_sources, dit_config, run_dit
     from chronotope.cli.train.text import with_text_encoder
@@ -241,7 +241,7 @@ def dit(
     costs, shown = dit_costs(config), Shown(data, weights, limits, heldout)
     check_shown(shown, out)
     if dry_run:
-        check_latents(heldout)
+        say_of_latents(data, heldout)
         costs = {**costs, "devices": device_facts(config, as_json)}
         show_training(preset, config, data, costs, as_json, out and out / "dit")
         return 0
@@ -285,7 +285,7 @@ def captioner(
     `chronotope caption DATA --captioner OUT` uses it. It learns short captions first, then all levels of detail.
     """
     from chronotope.cli.costs import captioner_costs, check_memory
-    from chronotope.cli.train.latents import check_folders
+    from chronotope.cli.train.latents import check_folders, say_of_latents
     from chronotope.cli.train.networks import captioner_config, captioner_start, run_captioner
 
     data = without_weights("captioner", data)
@@ -294,6 +294,7 @@ def captioner(
     costs = captioner_costs(config)
     check_folders(data, out)
     if dry_run:
+        say_of_latents(data)
         show_training(preset, config, data, costs, as_json, out and out / "captioner")
         return 0
     check_memory(costs)
@@ -325,7 +326,7 @@ def expander(
     ones. `chronotope expand PROMPT --with OUT` uses it.
     """
     from chronotope.cli.costs import check_memory, expander_costs
-    from chronotope.cli.train.latents import check_folders
+    from chronotope.cli.train.latents import check_folders, say_of_latents
     from chronotope.cli.train.networks import expander_config, run_expander
 
     data = without_weights("expander", data)
@@ -333,6 +334,7 @@ def expander(
     costs = expander_costs(config)
     check_folders(data, out)
     if dry_run:
+        say_of_latents(data)
         show_training(preset, config, data, costs, as_json, out and out / "expander")
         return 0
     check_memory(costs)

@@ -37,6 +37,7 @@ __all__ = [
     "prepare_heldout",
     "prepare_sources",
     "say_evaluation",
+    "say_of_latents",
 ]
 
 FEW_CAPTIONS = 0.9  # the share of captioned clips below which training says so
@@ -102,6 +103,15 @@ def check_latents(folders: Sequence[Path]) -> None:
             read_folder(folder)
 
 
+def say_of_latents(data: Sequence[Path], heldout: Sequence[Path] = ()) -> None:
+    """Say of folders of latents what their training would, and refuse damaged ones; folders of clips are not read."""
+    check_latents((*data, *heldout))
+    given, kept = ([each for each in those if (each / "latents.json").is_file()] for those in (data, heldout))
+    _say_changes(given, [read_header(folder) for folder in given])
+    for folder in kept:
+        _say_changes_of(folder, read_header(folder), read_index(folder), heldout=True)
+
+
 def check_once(data: Sequence[Path]) -> None:
     """Refuse a folder that is named twice: its clips would count and be shown twice, without a word."""
     counts = Counter(folder.resolve() for folder in data)
@@ -165,7 +175,7 @@ def prepare_sources(
     dataset = LatentDataset(latents, weights)
     if ranks.first:
         _say_captions(dataset)
-        _say_changes(latents, dataset)
+        _say_changes(latents, dataset.about)
     _check_encoder(latents[0], dataset.about[0]["autoencoder"], out, autoencoder)
     return Sources(autoencoder, latents, dataset, left_out)
 
@@ -278,14 +288,14 @@ def _say_captions(dataset: LatentDataset) -> None:
         say(f"note: only {captioned} of {len(dataset)} clips have captions; the model learns text from these alone")
 
 
-def _say_changes(latents: Sequence[Path], dataset: LatentDataset) -> None:
+def _say_changes(latents: Sequence[Path], headers: Sequence[Mapping[str, Any]]) -> None:
     """Say where latents cannot be verified, and in a line a folder where they are not of the clips as they are now."""
     indexes = [read_index(folder) for folder in latents]
     for sentence in repeated_rows(
         (f"{folder}: {row['key']}", row) for folder, rows in zip(latents, indexes, strict=True) for row in rows
     ):
         say(sentence)
-    for folder, header, rows in zip(latents, dataset.about, indexes, strict=True):
+    for folder, header, rows in zip(latents, headers, indexes, strict=True):
         _say_changes_of(folder, header, rows)
 
 
