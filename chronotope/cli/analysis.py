@@ -83,6 +83,7 @@ def measure_memorisation(
     )
     if has_report:
         _add(folder, "memorisation", found, videos)
+    say("note: whether the model was trained on --data is not checked; a copy of a clip that is not there is not found")
     return found
 
 
