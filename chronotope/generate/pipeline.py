@@ -258,9 +258,9 @@ class Generator:
         pairs; with a picture `num_frames` is rounded up to whole slices. `video` [t, h, w, 3] at `fps` is what `task`
         works on: extend, extend_backward, connect (to `into`), loop, edit (with `strength`), retake (`span` in seconds,
         `mask`) or outpaint. When a clip is extended, connected or looped, `num_frames` counts the new frames, a story
-        counts from where they begin, and the model sees `context` seconds of the clip. Known frames come back
-        unchanged. Any height and width in pixels works. `consent` is what you state of the people in pictures and
-        clips; a policy may need it.
+        counts from where they begin, and the model sees `context` seconds of the clip. Known frames of a clip come back
+        unchanged, and a picture as the autoencoder returns it. Any height and width in pixels works. `consent` is what
+        you state of the people in pictures and clips; a policy may need it.
 
         The `seed` is 0 unless it is given or drawn from a torch `generator`. `report(step)` is called after each step.
         Names are those of diffusers where it has them.
