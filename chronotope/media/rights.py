@@ -47,7 +47,10 @@ RIGHTS_COLUMNS = {  # of each field, in the order in which they are looked for
     "source": "source source_url origin_url page_url webpage_url original_url landing_url".split(),
     "consent": ["consent"],
 }
-_CREATIVE_COMMONS = re.compile(r"creativecommons\.org/(licenses|publicdomain)/([a-z-]+)/(\d\.\d)", re.IGNORECASE)
+# kind, version, and the country to whose law a version of it is ported
+_CREATIVE_COMMONS = re.compile(
+    r"creativecommons\.org/(?:licenses|publicdomain)/([a-z-]+)/(\d\.\d)(?:/([a-z]{2,3})(?![a-z]))?", re.IGNORECASE
+)
 _MAX_BESIDE = 2**22  # bytes of a NAME.json
 
 
@@ -124,10 +127,11 @@ def _is_text(value: Any) -> bool:
 
 def _spelled(text: str) -> str:
     """Return a licence as SPDX spells it, from its name, "CC BY-NC 4.0" or its address; else a name with UNLISTED."""
+    forms = [text, re.sub(r"\s+", "-", text)]
     if found := _CREATIVE_COMMONS.search(text):
-        kind = "CC0" if found[2] == "zero" else "PDM" if found[2] == "mark" else f"CC-{found[2].upper()}"
-        return f"{kind}-{found[3]}"
-    for form in (text, re.sub(r"\s+", "-", text)):
+        kind = {"zero": "CC0", "mark": "CC-PDM"}.get(found[1].lower(), f"CC-{found[1].upper()}")
+        forms = ["-".join((kind, found[2], *([found[3].upper()] if found[3] else [])))]
+    for form in forms:
         try:
             return check_licence(form, "")
         except UsageError:

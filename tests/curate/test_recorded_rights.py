@@ -63,6 +63,20 @@ def test_a_sentence_of_a_world_is_no_allowed_licence(tmp_path: Path) -> None:
         ("CC BY-SA 4.0", "CC-BY-SA-4.0"),
         ("https://creativecommons.org/licenses/by-nc/4.0/", "CC-BY-NC-4.0"),
         ("http://creativecommons.org/publicdomain/zero/1.0", "CC0-1.0"),
+        ("https://creativecommons.org/publicdomain/mark/1.0/", "CC-PDM-1.0"),
+        ("https://creativecommons.org/licenses/by/3.0/de/deed.en", "CC-BY-3.0-DE"),
+        ("https://creativecommons.org/licenses/by-sa/3.0/igo/", "CC-BY-SA-3.0-IGO"),
+        ("https://creativecommons.org/licenses/by/4.0/deed.fr", "CC-BY-4.0"),
+        ("https://creativecommons.org/licenses/by/4.0/legalcode", "CC-BY-4.0"),
+        # a law to which SPDX knows no port, and a kind that it does not list, are not taken for another licence
+        (
+            "https://creativecommons.org/licenses/by-nc/3.0/xx/",
+            "LicenseRef-unlisted-https-creativecommons.org-licenses-by-nc-3.0-xx",
+        ),
+        (
+            "https://creativecommons.org/licenses/devnations/2.0/",
+            "LicenseRef-unlisted-https-creativecommons.org-licenses-devnations-2.0",
+        ),
         ("MIT OR CC0-1.0", "MIT OR CC0-1.0"),
         ("LicenseRef-own", "LicenseRef-own"),
         ("unknown", ""),
