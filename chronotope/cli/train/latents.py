@@ -106,8 +106,8 @@ def check_latents(folders: Sequence[Path]) -> None:
 def say_of_latents(data: Sequence[Path], heldout: Sequence[Path] = ()) -> None:
     """Say of folders of latents what their training would, and refuse damaged ones; folders of clips are not read."""
     check_latents((*data, *heldout))
-    given, kept = ([each for each in those if (each / "latents.json").is_file()] for those in (data, heldout))
-    _say_changes(given, [read_header(folder) for folder in given])
+    shown, kept = ([each for each in those if (each / "latents.json").is_file()] for those in (data, heldout))
+    _say_changes(shown, [read_header(folder) for folder in shown])
     for folder in kept:
         _say_changes_of(folder, read_header(folder), read_index(folder), heldout=True)
 
