@@ -28,6 +28,7 @@ from chronotope.data.clips import find_clips
 from chronotope.data.latents import LatentDataset, fingerprint
 from chronotope.data.pixels import PoolConfig, load_pool
 from chronotope.data.record import data_behind
+from chronotope.errors import ChronotopeError
 from chronotope.generate.pipeline import Generator, find_model, load_autoencoder
 from chronotope.models.captioner import LatentCaptioner
 from chronotope.models.dit import DiT
@@ -139,4 +140,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except ChronotopeError as problem:
+        sys.exit(f"grow.py: {problem}")
