@@ -206,20 +206,20 @@ def test_latents_of_clips_that_changed_are_named(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         said: list[str] = []
         patch.setattr(training_data, "say", said.append)
-        training_data._say_changes([latents], LatentDataset([latents]))
+        training_data._say_changes([latents], LatentDataset([latents]).about)
         assert said == []
         caption.write_text('"another caption"' if caption.suffix == ".json" else "another caption")
-        training_data._say_changes([latents], LatentDataset([latents]))
+        training_data._say_changes([latents], LatentDataset([latents]).about)
         assert len(said) == 1 and "1 changed" in said[0] and "chronotope encode" in said[0]
         shutil.rmtree(clips)
-        training_data._say_changes([latents], LatentDataset([latents]))
+        training_data._say_changes([latents], LatentDataset([latents]).about)
         assert len(said) == 2 and "nothing tells whether they were changed" in said[1] and str(clips) in said[1]
         assert [(found.what, found.serious) for found in find_problems(latents)[1] if "caption" not in found.what] == [
             (said[1].removeprefix("note: "), False)
         ]
         said.clear()
         edit(latents / "latents.json", lambda content: (content.pop("seal"), content.update(worlds=["stage x"])))  # type: ignore[func-returns-value]
-        training_data._say_changes([latents], LatentDataset([latents]))
+        training_data._say_changes([latents], LatentDataset([latents]).about)
         assert len(said) == 2 and "latents.json has no seal" in said[0]
 
 
