@@ -66,7 +66,7 @@ class Environment:
             )
         if self._size and (frame.shape[1], frame.shape[0]) != self._size:
             frame = cv2.resize(frame, self._size, interpolation=cv2.INTER_AREA)
-        return np.ascontiguousarray(frame)
+        return np.array(frame, order="C")  # a copy: many environments draw every frame into one buffer
 
 
 @contextlib.contextmanager
@@ -136,17 +136,22 @@ def schema_of(env: Any) -> ActionSchema:
         neutral = next((number for number, name in enumerate(names) if name.lower() in IDLE), None)
         return ActionSchema("discrete", ("action",), (names,), neutral=() if neutral is None else (float(neutral),))
     if isinstance(space, spaces.MultiDiscrete | spaces.MultiBinary):
-        sizes = space.nvec.flatten() if isinstance(space, spaces.MultiDiscrete) else np.full(math.prod(space.shape), 2)
-        choices = tuple(tuple(str(value) for value in range(int(size))) for size in sizes)
+        sizes, starts = np.full(math.prod(space.shape), 2), np.zeros(math.prod(space.shape), int)
+        if isinstance(space, spaces.MultiDiscrete):
+            sizes, starts = space.nvec.flatten(), space.start.flatten()
+        ranges = [range(int(start), int(start + size)) for start, size in zip(starts, sizes, strict=True)]
+        choices = tuple(tuple(map(str, values)) for values in ranges)
         return ActionSchema("multi-discrete", tuple(f"action {i}" for i in range(len(sizes))), choices)
-    if isinstance(space, spaces.Box) and np.isfinite(space.low).all() and np.isfinite(space.high).all():
+    # a Box of whole numbers would be given others than are recorded
+    is_box = isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating)
+    if is_box and np.isfinite(space.low).all() and np.isfinite(space.high).all():
         low, high = (tuple(float(value) for value in bounds.flatten()) for bounds in (space.low, space.high))
         has_zero = all(below <= 0 <= above for below, above in zip(low, high, strict=True))
         names = tuple(f"action {i}" for i in range(len(low)))
         return ActionSchema("continuous", names, low=low, high=high, neutral=(0.0,) * len(low) if has_zero else ())
     raise UsageError(
-        f"actions of {space} cannot be recorded: expected Discrete, MultiDiscrete, MultiBinary or a Box with finite "
-        "bounds; wrap the environment so that it has one of these"
+        f"actions of {space} cannot be recorded: expected Discrete, MultiDiscrete, MultiBinary or a Box of "
+        "floating-point numbers with finite bounds; wrap the environment so that it has one of these"
     )
 
 

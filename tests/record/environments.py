@@ -11,8 +11,10 @@ from gymnasium import spaces
 SPACES: dict[str, Any] = {
     "discrete": spaces.Discrete(3, start=-1),
     "multi": spaces.MultiDiscrete([2, 3]),
+    "numbered": spaces.MultiDiscrete([2, 3], start=[10, -1]),
     "binary": spaces.MultiBinary(2),
     "box": spaces.Box(-1, 1, (2,)),
+    "whole": spaces.Box(0, 10, (2,), np.uint8),
     "unbounded": spaces.Box(-np.inf, np.inf, (2,)),
     "dict": spaces.Dict({"a": spaces.Discrete(2)}),
 }
@@ -48,6 +50,15 @@ class Dot(gymnasium.Env[np.ndarray, Any]):
         return frame
 
 
+class Buffered(Dot):
+    """An environment that draws every frame into one buffer, as many do."""
+
+    def render(self) -> np.ndarray:
+        self.buffer: np.ndarray = getattr(self, "buffer", np.zeros((48, 64, 3), np.uint8))
+        self.buffer[:] = 20 * self.steps
+        return self.buffer
+
+
 class Blind(Dot):
     """An environment without pictures."""
 
@@ -56,4 +67,5 @@ class Blind(Dot):
 
 for name in SPACES:
     gymnasium.register(f"Dot-{name}-v0", entry_point=Dot, kwargs={"space": name}, disable_env_checker=True)
+gymnasium.register("Buffered-v0", entry_point=Buffered, disable_env_checker=True)
 gymnasium.register("Blind-v0", entry_point=Blind, disable_env_checker=True)

@@ -55,7 +55,20 @@ def clips(out: Path) -> list[tuple[dict[str, object], Frames, Actions]]:
     return found
 
 
-@pytest.mark.parametrize("space", ["discrete", "multi", "binary", "box"])
+def test_frames_that_are_drawn_into_one_buffer_are_kept(tmp_path: Path) -> None:
+    request = Recording("tests.record.environments:Buffered-v0", 8, clip_frames=4)
+    with opened(request.environment) as env:
+        record(tmp_path, request, env)
+    light = np.concatenate([frames.mean(axis=(1, 2, 3)) for _, frames, _ in clips(tmp_path)])
+    assert len(np.unique(light.round(-1))) >= 8, light
+
+
+def test_choices_have_the_numbers_of_the_environment() -> None:
+    with opened(ENV.format("numbered")) as env:
+        assert env.schema.choices == (("10", "11"), ("-1", "0", "1"))
+
+
+@pytest.mark.parametrize("space", ["discrete", "multi", "numbered", "binary", "box"])
 def test_recorded_actions_lead_to_the_recorded_frames(tmp_path: Path, space: str) -> None:
     """The environment is played again with the actions of the files; `values[t]` must lead to frame t."""
     assert recorded(tmp_path, space) == 36
@@ -184,6 +197,7 @@ def test_no_clip_is_deleted_because_its_line_is_gone(tmp_path: Path) -> None:
     ("name", "message"),
     [
         (ENV.format("unbounded"), "finite bounds"),
+        (ENV.format("whole"), "a Box of floating-point numbers"),
         (ENV.format("dict"), "expected Discrete, MultiDiscrete"),
         ("tests.record.environments:Blind-v0", "has no pictures: it renders human"),
         ("CartPole-v9", "Did you mean 'CartPole-v1'"),
