@@ -35,6 +35,7 @@ __all__ = [
     "TASKS",
     "VERSION",
     "VIDEO",
+    "VIDEOS",
     "action_feature",
     "is_lerobot",
     "pandas_metadata",
@@ -46,6 +47,7 @@ __all__ = [
 VERSION = "v3.0"
 INFO, STATS, TASKS = "meta/info.json", "meta/stats.json", "meta/tasks.parquet"
 ABOUT = RIGHTS_OF_LEROBOT  # of our exports: licence and holder, which LeRobot has no place for
+VIDEOS = "videos"  # in ABOUT: the SHA-256 of each video, by which one that was exchanged is known
 EPISODES = "meta/episodes/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 DATA = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 VIDEO = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"

@@ -34,6 +34,7 @@ from chronotope.data.lerobot.layout import (
     INFO,
     TASKS,
     VIDEO,
+    VIDEOS,
     parquet,
     read_info,
     schema_of,
@@ -88,6 +89,7 @@ class _Source:
     heldout: frozenset[int]  # episodes
     notes: tuple[str, ...]
     missing: tuple[LeftOut, ...]  # what is named, and not there
+    exported: Mapping[str, str]  # the hashes of the videos of an export of ours, by their names
     hashes: dict[Path, str] = field(default_factory=dict)  # of the video files so far
 
     @property
@@ -95,12 +97,17 @@ class _Source:
         return float(self.info["fps"])
 
     def sha256(self, film: Path) -> str:
-        """Return the hash of a video file, which several episodes may share."""
+        """Return the hash of a video file, which several episodes may share; FileProblem for one of another export."""
         if film not in self.hashes:
             try:
                 self.hashes[film] = file_sha256(film)
             except OSError as problem:
                 raise FileProblem(f"{film} cannot be read: {problem.strerror}; get a complete copy") from problem
+        if self.exported.get(film.relative_to(self.folder).as_posix(), self.hashes[film]) != self.hashes[film]:
+            raise FileProblem(
+                f"{film} is not the video that was exported with these actions (SHA-256); {_COPY}, or delete "
+                f"'{VIDEOS}' from {ABOUT} if it was changed on purpose"
+            )
         return self.hashes[film]
 
 
@@ -190,6 +197,15 @@ def _rights(folder: Path) -> dict[str, str]:
     return rights
 
 
+def _exported(folder: Path) -> dict[str, str]:
+    """Return the hashes of the videos of an export of ours by their names; {} for other datasets."""
+    found = read_json(folder / ABOUT) if (folder / ABOUT).is_file() else {}
+    videos = found.get(VIDEOS, {}) if isinstance(found, dict) else {}
+    if not isinstance(videos, dict):
+        raise FileProblem(f"{folder / ABOUT}: {VIDEOS} is {described(videos)}, expected hashes by file; {_COPY}")
+    return videos
+
+
 def _remove(out: Path, rows: dict[int, dict[str, Any]], indices: Collection[int]) -> int:
     """Remove the clips of some episodes, first from the manifest, then their files; return how many."""
     removed = [rows.pop(index) for index in sorted(indices)]
@@ -246,8 +262,10 @@ def _read(folder: Path) -> _Source:
         )
     heldout, notes = held_out_episodes(info, [int(row["episode_index"]) for row in episodes])
     schema = schema_of(info, columns[ACTION])
-    named = rows_by_episode(columns)
-    return _Source(folder, info, cameras[0], episodes, columns, named, tasks, schema, heldout, notes, tuple(missing))
+    named, exported = rows_by_episode(columns), _exported(folder)
+    return _Source(
+        folder, info, cameras[0], episodes, columns, named, tasks, schema, heldout, notes, tuple(missing), exported
+    )
 
 
 def _tasks(tables: Any, folder: Path) -> dict[int, str] | None:

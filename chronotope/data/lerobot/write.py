@@ -27,6 +27,7 @@ from chronotope.data.lerobot.layout import (
     TASKS,
     VERSION,
     VIDEO,
+    VIDEOS,
     action_feature,
     pandas_metadata,
     parquet,
@@ -34,7 +35,7 @@ from chronotope.data.lerobot.layout import (
 from chronotope.errors import UsageError
 from chronotope.media import video
 from chronotope.progress import Progress
-from chronotope.storage import write_folder, write_json
+from chronotope.storage import file_sha256, write_folder, write_json
 
 __all__ = ["Exported", "export_lerobot"]
 
@@ -83,14 +84,17 @@ def export_lerobot(dataset: Dataset, out: Path, progress: Progress | None = None
     def fill(folder: Path) -> None:
         _write_data(folder, schema, episodes)
         _write_meta(folder, schema, episodes, tasks)
-        if films[0].rights:  # of a rendered or recorded dataset, which all clips share
-            write_json(folder / ABOUT, dict(films[0].rights))
+        videos = {}
         for number, episode in enumerate(episodes, start=1):
-            target = folder / VIDEO.format(video_key=CAMERA, **_place(episode.index))
+            file = VIDEO.format(video_key=CAMERA, **_place(episode.index))
+            target = folder / file
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(episode.item.path, target)
+            videos[file] = file_sha256(target)
             if progress:
                 progress(number, len(episodes))
+        # the rights are those of a rendered or recorded dataset, which all clips share
+        write_json(folder / ABOUT, {**(films[0].rights or {}), VIDEOS: videos})
 
     write_folder(out, fill)
     return Exported(len(episodes), first, len(dataset.items) - len(films))

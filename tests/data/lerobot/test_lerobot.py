@@ -400,6 +400,21 @@ def test_an_episode_without_its_video_is_left_out(tmp_path: Path) -> None:
     assert [item.key for item in imported.left_out] == ["episode 1"]
 
 
+def test_videos_that_exchanged_names_are_left_out(tmp_path: Path) -> None:
+    """Each would be learned with the actions of the other."""
+    export_lerobot(read_dataset(dataset(tmp_path / "source", SCHEMAS["discrete"])), tmp_path / "robot")
+    one, two, _ = sorted((tmp_path / "robot").rglob("*.mp4"))
+    kept = one.read_bytes()
+    one.write_bytes(two.read_bytes())
+    two.write_bytes(kept)
+    found = import_lerobot(tmp_path / "robot", tmp_path / "out")
+    assert (found.clips, [item.key for item in found.left_out]) == (1, ["episode 0", "episode 1"])
+    assert "is not the video that was exported with these actions" in found.left_out[0].reason
+    write_json(tmp_path / "robot" / "meta/chronotope.json", {})  # changed on purpose
+    found = import_lerobot(tmp_path / "robot", tmp_path / "out")
+    assert not any("was exported with" in item.reason for item in found.left_out) and found.new >= 1
+
+
 def test_clips_that_lerobot_cannot_hold_are_refused(tmp_path: Path) -> None:
     source = dataset(tmp_path / "source", SCHEMAS["discrete"])
     whole = read_dataset(source)
