@@ -388,6 +388,12 @@ def _actions(source: _Source, first: int, length: int) -> Actions:
                 f"row {first + at}: its {ACTION} {rows[ACTION][at].tolist()} is not the {OURS[0]} of the row after it, "
                 f"{values[at + 1].tolist()}; delete the columns {', '.join(OURS)} if {ACTION} was edited"
             )
+        if "next.reward" in rows and (differs := rows["next.reward"][:-1] != rewards[1:]).any():
+            at = int(differs.argmax())
+            raise FileProblem(
+                f"row {first + at}: its next.reward {rows['next.reward'][at]:g} is not the {OURS[2]} of the row after "
+                f"it, {rewards[at + 1]:g}; delete the columns {', '.join(OURS)} if next.reward was edited"
+            )
         return Actions(source.schema.check(values), known.astype(bool), rewards.astype(np.float32))
     values = np.concatenate([rows[ACTION][:1], rows[ACTION][:-1]])
     rewards = np.concatenate([[0.0], rows["next.reward"][:-1]]) if "next.reward" in rows else np.zeros(length)

@@ -121,6 +121,12 @@ def test_the_same_command_again_follows_the_dataset(tmp_path: Path) -> None:
     contradicting = import_lerobot(robot, out)
     assert (contradicting.changed, len(contradicting.left_out), contradicting.clips) == (0, 3, 3)
     assert "is not the previous.action of the row after it" in contradicting.left_out[0].reason
+    edited(data, action=lambda values: [2 - value for value in values])  # as they were
+    assert import_lerobot(robot, out).left_out == ()
+    edited(data, next_DOT_reward=lambda values: [value - 7 for value in values])
+    assert "is not the previous.reward of the row after it" in import_lerobot(robot, out).left_out[0].reason
+    edited(data, next_DOT_reward=lambda values: [value + 7 for value in values])
+    edited(data, action=lambda values: [2 - value for value in values])
 
     edited(data, **{name.replace(".", "_DOT_"): None for name in columns})
     found = import_lerobot(robot, out)
