@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from chronotope import checkpoint
 from chronotope.errors import ChronotopeError, FileProblem, UsageError
+from chronotope.generate.stored.load import computed_with
 from chronotope.models.precision import Precision, autocast
 from chronotope.parallel import (
     Ranks,
@@ -227,6 +228,7 @@ class TrainState:
         """
         tensors, counters = self._tensors(), {name: getattr(self, name) for name in COUNTERS}
         counters["log"] = from_first(self.ranks, lambda: seal_of_log(run))
+        counters["computed_with"] = self._computed_with()
         average = self.weights(self.average).values()
         needed = sum(tensor.nbytes for tensor in (*tensors.values(), *average))
         from_first(self.ranks, lambda: free_space_for(run, needed))
@@ -263,7 +265,7 @@ class TrainState:
         """Load the newest whole checkpoint of the run folder, if there is one.
 
         Returns a sentence for each newer one that is damaged; it is deleted when the next one is saved. Another one
-        says where the checkpoint was written by another number of processes.
+        says where the checkpoint was written by another number of processes or threads, or on another kind of machine.
         """
         folder, damaged = from_first(self.ranks, lambda: _newest(run))
         self._damaged = [each for each, _ in damaged]
@@ -293,7 +295,18 @@ class TrainState:
                 f"note: checkpoint {folder.name} is of {before} process{'es' if before > 1 else ''}, and this run has "
                 f"{here}: it goes on within rounding, not to the bit"
             )
+        with_before, with_now = counters.get("computed_with"), self._computed_with()
+        if with_before not in (None, with_now):  # earlier versions did not save it
+            notes.append(
+                f"note: checkpoint {folder.name} was computed with {with_before}, and this run computes with "
+                f"{with_now}: it goes on within rounding, not to the bit"
+            )
         return notes
+
+    def _computed_with(self) -> str:
+        """Name what the last bits of a step depend on beside the settings and the number of processes."""
+        threads = torch.get_num_threads()
+        return f"{computed_with(next(self.model.parameters()).device)}, {threads} thread{'s' if threads > 1 else ''}"
 
     def _load_whole(self, folder: Path) -> None:
         """Load the checkpoint of one process into one."""

@@ -329,7 +329,7 @@ def test_latents_and_shards_lie_beside_their_clips(taught: Path, model: Path, tm
     assert made.stdout.strip() == str(tmp_path / "mine-shards") and (tmp_path / "mine-shards" / "shards.json").is_file()
 
 
-def test_a_clip_is_taken_out_for_good(taught: Path, footage: Path, tmp_path: Path) -> None:
+def test_a_clip_is_taken_out_for_good(taught: Path, footage: Path, model: Path, tmp_path: Path) -> None:
     copy = tmp_path / "mine"
     shutil.copytree(taught, copy)
     root = read_sealed(copy / "data" / "curation.json", "")["merkle_root"]
@@ -337,6 +337,8 @@ def test_a_clip_is_taken_out_for_good(taught: Path, footage: Path, tmp_path: Pat
     assert len(told["removed"]) == 3 and str(copy / "dit") in told["weights that have seen it"]
     assert read_sealed(copy / "data" / "curation.json", "")["merkle_root"] != root
     assert not list((copy / "data").rglob("street_film*.mp4"))
+    words = ("teach", footage, "--out", copy, "--holder", "My Lab", "--from", model, *SHORT[:-1], "train.steps=26")
+    assert "has begun with" in refused(*words, "--heldout", "0.2", status=2)  # its latents are still there
     again = run("curate", footage, "--out", copy / "data", "--holder", "My Lab", "--heldout", "0.2")
     assert "3 removed" in again.stderr and not list((copy / "data").rglob("street_film*.mp4"))
 

@@ -90,6 +90,21 @@ def test_the_transformer_resumes_to_the_bit(run, tmp_path):
     assert steps == sorted(set(steps))
 
 
+def test_a_run_that_goes_on_with_other_threads_says_so(run, tmp_path, capsys):
+    """Another number of threads rounds otherwise, so the weights are not those of an uninterrupted run to the bit."""
+    target, threads = tmp_path / "dit", torch.get_num_threads()
+    train_dit(override(DIT, ["train.steps=2"]), [run / "latents"], target)
+    train_dit(override(DIT, ["train.steps=3"]), [run / "latents"], target)
+    assert "within rounding" not in capsys.readouterr().err
+    torch.set_num_threads(threads + 1)
+    try:
+        train_dit(override(DIT, ["train.steps=4"]), [run / "latents"], target)
+    finally:
+        torch.set_num_threads(threads)
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"{threads + 1} threads: it goes on within rounding, not to the bit" in said
+
+
 def test_another_seed_is_another_model(run, tmp_path):
     train_dit(override(DIT, ["seed=1"]), [run / "latents"], tmp_path / "dit", quiet=True)
     assert weights(tmp_path / "dit") != weights(run / "dit")

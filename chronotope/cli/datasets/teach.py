@@ -26,11 +26,12 @@ from chronotope.cli.use import device
 from chronotope.config import names_of
 from chronotope.curate.decide import Filters
 from chronotope.curate.listing import source_identities
+from chronotope.curate.removal import removals
 from chronotope.curate.rights import Policy
 from chronotope.curate.run import RawFile, curate
 from chronotope.curate.since import changes_since
 from chronotope.data.captions import read_captions
-from chronotope.data.latents import LatentDataset
+from chronotope.data.latents import LatentDataset, read_index
 from chronotope.data.limits import Limits
 from chronotope.data.record import changes_in_data, data_of_latents
 from chronotope.errors import FileProblem, UsageError
@@ -90,6 +91,7 @@ def _teach(files: Sequence[RawFile], out: Path, policy: Policy, lesson: Lesson) 
         for sentence in unsealed(out / PLAN):
             say(f"note: {sentence}")
     if _begun(out) and (done := plan.get("done")):
+        _refuse_removed(out)
         options = plan.get("options", {})
         _say_changes(files, out / "data")
         _say_rights_and_captions(files, out / "data", policy, options.get("--words", lesson.words))
@@ -142,6 +144,20 @@ def _check_latents(out: Path, shown: Shown) -> None:
         )
     if not shown.heldout and any((out / "data" / "heldout").rglob("*.*")):
         say(f"note: {out / 'latents' / 'heldout'} is gone, so no loss of clips that are held out is measured")
+
+
+def _refuse_removed(out: Path) -> None:
+    """Refuse to go on with latents of clips that were taken out of the dataset on request."""
+    folders = [out / "latents" / name for name in ("data", "heldout")]
+    seen = {row["source"]["sha256"] for each in folders if (each / "index.jsonl").is_file() for row in read_index(each)}
+    taken = [row["was"] for row in removals(out / "data") if "was" in row]  # older lines lack it
+    removed = sorted({str(was["clip"]) for was in taken if was["content"] in seen})
+    if removed:
+        more = f" and {len(removed) - 1} more" if len(removed) > 1 else ""
+        raise UsageError(
+            f"the training in {out} has begun with {removed[0]}{more}, taken out of {out / 'data'} on request; teach "
+            "the other files with another --out, which does not see what was taken out"
+        )
 
 
 def _say_changes(files: Sequence[RawFile], data: Path) -> None:

@@ -98,10 +98,13 @@ SCOPES: dict[str, Scope] = {
         moving_camera_share=0.0,
     ),
     "small": _SMALL,
-    # one actor alone, in a picture: its appearance at the least cost
+    # one actor alone, in a picture: its appearance at the least cost; as large in pixels as in `small`
     "solo": dataclasses.replace(
         _SMALL,
         backdrops=("white", "black", "white", "black", *_OPEN_PLACES),
+        sizes=((48, 48),),
+        smallest=0.56,
+        largest=0.8,
         shape_share=0.15,
         max_actors=1,
         picture_share=1.0,
