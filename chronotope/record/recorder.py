@@ -98,6 +98,12 @@ class _Clip:
     rewards: list[float] = field(default_factory=list)
 
     def add(self, frame: Picture, values: Shaped[np.ndarray, " d"], known: bool, reward: float) -> None:
+        if self.frames and frame.shape != self.frames[0].shape:
+            (height, width), (before, beside) = frame.shape[:2], self.frames[0].shape[:2]
+            raise UsageError(
+                f"step {self.first + len(self.frames)} of an episode shows {width}x{height} pixels, and the steps "
+                f"before it {beside}x{before}; frames of a clip have one size: give --size {beside}x{before}"
+            )
         self.frames.append(frame)
         self.values.append(values)
         self.known.append(known)

@@ -59,6 +59,13 @@ class Buffered(Dot):
         return self.buffer
 
 
+class Growing(Dot):
+    """An environment whose pictures become larger."""
+
+    def render(self) -> np.ndarray:
+        return np.zeros((48 + 2 * self.steps, 64, 3), np.uint8)
+
+
 class Blind(Dot):
     """An environment without pictures."""
 
@@ -68,4 +75,5 @@ class Blind(Dot):
 for name in SPACES:
     gymnasium.register(f"Dot-{name}-v0", entry_point=Dot, kwargs={"space": name}, disable_env_checker=True)
 gymnasium.register("Buffered-v0", entry_point=Buffered, disable_env_checker=True)
+gymnasium.register("Growing-v0", entry_point=Growing, disable_env_checker=True)
 gymnasium.register("Blind-v0", entry_point=Blind, disable_env_checker=True)

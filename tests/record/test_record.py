@@ -63,6 +63,15 @@ def test_frames_that_are_drawn_into_one_buffer_are_kept(tmp_path: Path) -> None:
     assert len(np.unique(light.round(-1))) >= 8, light
 
 
+def test_frames_of_a_clip_have_one_size(tmp_path: Path) -> None:
+    request = Recording("tests.record.environments:Growing-v0", 8, clip_frames=4)
+    with opened(request.environment) as env, pytest.raises(UsageError, match=r"64x50 .* before it 64x48; .* --size"):
+        record(tmp_path / "a", request, env)
+    with opened(request.environment, (64, 48)) as env:
+        record(tmp_path / "b", request, env)
+    assert {frames.shape for _, frames, _ in clips(tmp_path / "b")} == {(4, 48, 64, 3)}
+
+
 def test_choices_have_the_numbers_of_the_environment() -> None:
     with opened(ENV.format("numbered")) as env:
         assert env.schema.choices == (("10", "11"), ("-1", "0", "1"))

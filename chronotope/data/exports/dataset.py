@@ -27,7 +27,7 @@ from chronotope.storage import file_sha256
 
 __all__ = ["Dataset", "Item", "main_caption", "read_dataset"]
 
-Kind = Literal["curated", "rendered", "plain"]
+Kind = Literal["curated", "rendered", "imported", "plain"]  # imported: episodes of others, from LeRobot
 Note = Callable[[str], None]
 
 
@@ -200,7 +200,7 @@ def _rendered(folder: Path, clips: Sequence[Clip], progress: Progress | None, no
         raise FileProblem(f"{changes[0]}; nothing is exported of it")
     manifest = folder / "manifest.jsonl"
     rows = read_manifest(manifest) if manifest.is_file() else []
-    return _dataset(folder, "rendered", items, about, rows, note)
+    return _dataset(folder, "imported" if about["world"] == "lerobot" else "rendered", items, about, rows, note)
 
 
 def _probed(clips: Sequence[Clip], split: str, rights: Rights | None, progress: Progress | None) -> list[Item]:

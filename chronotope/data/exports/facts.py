@@ -6,6 +6,7 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from chronotope.data.exports.dataset import Dataset, Item
@@ -128,6 +129,9 @@ def process_of(dataset: Dataset) -> list[str]:
         names = {"world": "world", "scope": "scope", "split": "split", "seed": "seed", "program": "program"}
         settings = ", ".join(f"{words} {about[name]}" for name, words in names.items() if name in about)
         return [f"Every clip was rendered from a specification that was drawn at random ({settings})."]
+    if dataset.kind == "imported":
+        name = Path(str(about.get("folder"))).name  # not where it lay
+        return [f"Every clip is an episode of the LeRobot dataset {name} ({about.get('scope')}), with its actions."]
     if dataset.kind == "plain":
         return []
     filters = about.get("filters", {})

@@ -310,6 +310,8 @@ def _column(table: Any, name: str) -> Shaped[np.ndarray, "t *d"]:
         raise FileProblem(f"the column {name} holds rows of {lengths[0]} and of {lengths[-1]} numbers, expected equal "
                           "lengths; complete the table")  # fmt: skip
     values = np.array(rows)
+    if values.dtype.kind not in "biuf":
+        raise FileProblem(f"the column {name} holds {rows[0]!r}, expected numbers; write it as numbers")
     is_vector = name.endswith("action")
     return values.reshape(len(values), -1) if is_vector else values.reshape(len(values))
 

@@ -19,6 +19,7 @@ from chronotope.data.audit import audit_dataset
 from chronotope.data.captions import read_captions
 from chronotope.data.clips import scan_folder
 from chronotope.data.exports.dataset import read_dataset
+from chronotope.data.exports.facts import facts_of, limitations_of, process_of
 from chronotope.data.lerobot.layout import VIDEO
 from chronotope.data.lerobot.read import import_lerobot
 from chronotope.data.lerobot.write import export_lerobot
@@ -95,6 +96,11 @@ def test_a_round_trip_loses_nothing(tmp_path: Path, name: str) -> None:
         assert np.array_equal(after[2].rewards, before[2].rewards)
     assert not [finding for finding in audit_dataset(tmp_path / "back") if finding.serious]
     assert import_lerobot(tmp_path / "robot", tmp_path / "back").new == 0
+    back = read_dataset(tmp_path / "back")  # a card that called these clips rendered would be false of a real robot
+    assert process_of(back) == [
+        "Every clip is an episode of the LeRobot dataset robot (unknown robot), with its actions."
+    ]
+    assert not [sentence for sentence in limitations_of(back, facts_of(back)) if "simulated" in sentence]
 
 
 def edited(file: Path, **columns: Any) -> None:
@@ -107,6 +113,17 @@ def edited(file: Path, **columns: Any) -> None:
         if change:
             table = table.add_column(index, field, pyarrow.array(change(values), field.type))
     parquet.write_table(table, file)
+
+
+def test_actions_that_are_words_are_refused(tmp_path: Path) -> None:
+    export_lerobot(read_dataset(dataset(tmp_path / "source", SCHEMAS["discrete"])), tmp_path / "robot")
+    (table,) = (tmp_path / "robot/data").rglob("*.parquet")
+    words = parquet.read_table(table)
+    field = pyarrow.field("action", pyarrow.string())
+    column = pyarrow.array(["left"] * len(words))
+    parquet.write_table(words.set_column(words.schema.get_field_index("action"), field, column), table)
+    with pytest.raises(FileProblem, match="holds 'left', expected numbers"):
+        import_lerobot(tmp_path / "robot", tmp_path / "back")
 
 
 def test_the_same_command_again_follows_the_dataset(tmp_path: Path) -> None:
