@@ -34,6 +34,10 @@ from chronotope.storage import read_toml
 
 __all__ = ["OWN", "Policy", "opt_out_signals", "own_footage", "read_policy"]
 
+# in place of a consent; "no people are shown" is none
+DENIAL = re.compile(
+    r"\s*(no|false)\s*($|[:,;.(])|\s*(denied|refused|declined|withdrawn|revoked|rejected)\b", re.IGNORECASE
+)
 OWN = "LicenseRef-own"  # the licence of footage that its holder declares as their own
 EDGE_BYTES = 2**21  # at both ends of a file that are searched for signals
 MAX_RULES_BYTES = 2**22  # of a rights.toml
@@ -85,6 +89,8 @@ class Policy:
         """Return why a file of these rights is not used; "" where it may be."""
         if rights.signals:
             return f"its owner asks not to train on it ({rights.signals[0]})"
+        if DENIAL.match(rights.consent):
+            return f"its consent is recorded as '{rights.consent}'"
         if not rights.licence:
             return "" if self.allow_unknown else "its licence is unknown"
         if self._is_unlisted(rights.licence):

@@ -157,7 +157,7 @@ def _said_of_rights(
     policy: Policy, rights: Mapping[str, Rights], before: Mapping[str, Rights], seen: Mapping[str, _Seen]
 ) -> Iterator[str]:
     """Say which licences are those that the datasets of the files record, and where other ones are declared."""
-    known = {name: found for name, found in before.items() if found.known}
+    known = {name: found for name, found in before.items() if found.licensed}
     kept = [name for name, found in known.items() if rights[name].licence == found.licence != ""]
     if kept:
         named = ", ".join(f"{found} ({count})" for found, count in Counter(str(known[name]) for name in kept).items())

@@ -14,7 +14,7 @@ import difflib
 import functools
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +66,19 @@ class Rights:
 
     @property
     def known(self) -> bool:
+        """Return whether anything is named."""
+        return self.licensed or bool(self.source or self.consent)
+
+    @property
+    def licensed(self) -> bool:
         """Return whether a licence or a holder is named."""
         return bool(self.licence or self.holder)
+
+    def completed(self, other: Rights) -> Rights:
+        """Return these rights; those of a record further away where these name neither a licence nor a holder."""
+        if self.licensed:
+            return self
+        return replace(other, source=self.source or other.source, consent=self.consent or other.consent)
 
     def __str__(self) -> str:
         return ", ".join((self.licence or "licence unknown", *([self.holder] if self.holder else [])))
@@ -91,8 +102,7 @@ def rights_from(row: Any) -> Rights:
 def read_rights(row: Mapping[str, Any]) -> tuple[Rights, dict[str, str]]:
     """Return the rights that a row of anybody's table names, and the columns that they were read from, by field.
 
-    Licences are spelled as SPDX spells them; one that SPDX does not list gets a name that begins with UNLISTED. Where
-    neither a licence nor a holder is named, the other columns are taken for something else.
+    Licences are spelled as SPDX spells them; one that SPDX does not list gets a name that begins with UNLISTED.
     """
     columns: dict[str, str] = {}
     for name in row:
@@ -101,6 +111,8 @@ def read_rights(row: Mapping[str, Any]) -> tuple[Rights, dict[str, str]]:
     if inner is not None and isinstance(row[inner], Mapping):
         found, _ = read_rights(row[inner])
         return found, {"licence": inner} if found.known else {}
+    if isinstance(row.get(columns.get("consent", "")), bool):
+        row = {**row, columns["consent"]: "yes" if row[columns["consent"]] else "no"}
     used: dict[str, str] = {}
     for kind, names in RIGHTS_COLUMNS.items():
         for name in names:
@@ -110,8 +122,7 @@ def read_rights(row: Mapping[str, Any]) -> tuple[Rights, dict[str, str]]:
     values = {kind: row[name].strip() for kind, name in used.items()}
     if "licence" in values:
         values["licence"] = _spelled(values["licence"])
-    found = Rights(**values)
-    return (found, used) if found.known else (Rights(), {})
+    return Rights(**values), used
 
 
 def rights_of_card(text: str) -> Rights:
@@ -186,22 +197,24 @@ class RecordedRights:
         Raises FileProblem where a record is damaged or was edited.
         """
         beside = _rights_beside(path)
-        return beside if beside.known else self._around(path, sha256, by_name=True)
+        return beside if beside.licensed else beside.completed(self._around(path, sha256, by_name=True))
 
     def of_content(self, path: Path, sha256: str) -> Rights:
         """Return the rights in what once lay at a path, by its content: another file may lie there now."""
         return self._around(path, sha256, by_name=False)
 
     def _around(self, path: Path, sha256: str, by_name: bool) -> Rights:
+        found = NO_RIGHTS
         for whole in dict.fromkeys((path.absolute(), path.resolve())):
             for folder in whole.parents:
                 if folder not in self._records:
                     self._records[folder] = [record for read in _READERS if (record := read(folder)) is not None]
                 for record in self._records[folder]:
                     file = whole.relative_to(folder).as_posix() if by_name else ""
-                    if (found := record.of(file, sha256)).known:
+                    found = found.completed(record.of(file, sha256))
+                    if found.licensed:
                         return found
-        return Rights()
+        return found
 
 
 def _rights_beside(path: Path) -> Rights:

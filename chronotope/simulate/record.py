@@ -23,6 +23,7 @@ from chronotope.config import to_dict
 from chronotope.errors import FileProblem, UsageError
 from chronotope.geometry import MAX_SIDE, Picture
 from chronotope.parsing import parse_json, unique_keys
+from chronotope.sealed import has_seal, seal
 
 if TYPE_CHECKING:
     from chronotope.simulate.world import PlayedWorld
@@ -44,18 +45,20 @@ class Start:
 
     def line(self, model: PlayedWorld) -> dict[str, Any]:
         """Return the first line of the record of a session in this world."""
-        return {
-            "chronotope_session": FORMAT,
-            "model": dict(model.names),
-            "seed": self.seed,
-            "prompt": self.prompt,
-            "picture": None if self.picture is None else encode_picture(self.picture),
-            "consent": self.consent,
-            "actions": to_dict(model.schema),
-            "fps": model.fps,
-            "size": list(model.size),
-            **model.sampling_facts(),
-        }
+        return _sealed(
+            {
+                "chronotope_session": FORMAT,
+                "model": dict(model.names),
+                "seed": self.seed,
+                "prompt": self.prompt,
+                "picture": None if self.picture is None else encode_picture(self.picture),
+                "consent": self.consent,
+                "actions": to_dict(model.schema),
+                "fps": model.fps,
+                "size": list(model.size),
+                **model.sampling_facts(),
+            }
+        )
 
     @staticmethod
     def of(data: Mapping[str, Any]) -> Start:
@@ -68,11 +71,26 @@ class Start:
         return Start(seed, prompt, None if picture is None else decode_picture(picture), consent)
 
 
+def _sealed(line: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a line with the seal of its values; the page writes 8.0 as 8, so both have one seal."""
+    return {**line, "seal": seal(_with_whole_numbers(line))["seal"]}
+
+
+def _with_whole_numbers(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _with_whole_numbers(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_whole_numbers(each) for each in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def played_origin(line: Mapping[str, Any], task: str) -> dict[str, Any]:
     """Return what a file of frames of a session says of them, from the first line of its record."""
     facts = {name: line[name] for name in ("seed", "num_steps", "guidance_scale", "history", "model")}
-    prompt = {"prompt": line["prompt"]} if line["prompt"] else {}
-    return {"program": PROGRAM, "task": task, **prompt, **facts, "generated_by_ai": True}
+    given = {name: line[name] for name in ("prompt", "consent") if line[name]}
+    if line["picture"] is not None:
+        given["start_picture"] = frame_hash(decode_picture(line["picture"]))
+    return {"program": PROGRAM, "task": task, **given, **facts, "generated_by_ai": True}
 
 
 def encode_picture(picture: Picture) -> str:
@@ -104,20 +122,20 @@ def frame_hash(picture: Picture) -> str:
     return hashlib.sha256(np.ascontiguousarray(picture).tobytes()).hexdigest()[:16]
 
 
-def read_record(path: Path, on_torn: Callable[[str], None] = lambda sentence: None) -> list[dict[str, Any]]:
+def read_record(path: Path, note: Callable[[str], None] = lambda sentence: None) -> list[dict[str, Any]]:
     """Read the lines of a record; raise FileProblem for a file that is none.
 
-    A last line that was cut off is left out, and `on_torn` is called with a sentence that says so.
+    A last line that was cut off is left out; `note` receives a sentence on that, and on a first line without a seal.
     """
     try:
-        return parse_record(path.read_text(encoding="utf-8"), on_torn)
+        return parse_record(path.read_text(encoding="utf-8"), note)
     except OSError as problem:
         raise FileProblem(f"{path} cannot be read: {problem.strerror}") from problem
     except (UsageError, UnicodeDecodeError) as problem:
         raise FileProblem(f"{path}: {problem}") from problem
 
 
-def parse_record(text: str, on_torn: Callable[[str], None] = lambda sentence: None) -> list[dict[str, Any]]:
+def parse_record(text: str, note: Callable[[str], None] = lambda sentence: None) -> list[dict[str, Any]]:
     """Read a record as `read_record` does, from a text; raise UsageError for a text that is none."""
     lines, found = text.splitlines(), []
     for number, line in enumerate(lines, start=1):
@@ -125,13 +143,17 @@ def parse_record(text: str, on_torn: Callable[[str], None] = lambda sentence: No
             found.append(parse_json(line, unique_keys))
         except ValueError as problem:
             if number == len(lines) > 1 and not text.endswith("\n"):  # the program was ended while it wrote
-                on_torn(f"the last line of the record, {number}, was cut off while it was written and is left out")
+                note(f"the last line of the record, {number}, was cut off while it was written and is left out")
                 break
             raise UsageError(f"line {number} is no JSON ({problem}); expected the record of a session") from problem
     if not found or not isinstance(found[0], dict) or found[0].get("chronotope_session") != FORMAT:
         raise UsageError(
             f"the first line is not that of a session of format {FORMAT}; record one with chronotope play --record FILE"
         )
+    if not has_seal(found[0]):  # as earlier versions wrote it
+        note("the first line has no seal, so nothing tells whether its prompt, picture and consent were edited")
+    elif found[0].get("seal") != _sealed(found[0])["seal"]:
+        raise UsageError("the first line does not fit its seal: it is damaged or was edited; restore it from a copy")
     _check_order(found[1:])
     return found
 

@@ -153,3 +153,20 @@ def test_other_rights_than_a_curation_recorded_are_said(tmp_path: Path) -> None:
     (said,) = (note for note in notes if "recorded until now" in note)
     assert said.startswith("other rights of 2 files than") and "Lab, declared by the holder" in said
     assert said.endswith("instead of CC-BY-4.0, Jane of c00.mp4")
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        (False, "no"),
+        (True, "yes"),
+        ("Withdrawn on 3 May", "Withdrawn on 3 May"),
+        ("no people are shown", "no people are shown"),
+    ],
+)
+def test_a_consent_that_a_table_denies_is_no_consent(value: object, kept: str) -> None:
+    found, columns = read_rights({"file": "a.mp4", "consent": value})
+    assert (found.consent, columns) == (kept, {"consent": "consent"})
+    policy = own_footage("Lab")
+    refusal = policy.refusal(policy.rights("a.mp4", (), found))
+    assert refusal == (f"its consent is recorded as '{kept}'" if kept[:3] in ("no", "Wit") else "")

@@ -10,7 +10,15 @@ import pytest
 
 from chronotope.errors import FileProblem, UsageError
 from chronotope.simulate.model import StepSettings, WorldModel
-from chronotope.simulate.record import Start, decode_picture, encode_picture, frame_hash, parse_record, read_record
+from chronotope.simulate.record import (
+    Start,
+    decode_picture,
+    encode_picture,
+    frame_hash,
+    parse_record,
+    played_origin,
+    read_record,
+)
 from chronotope.simulate.session import Session, replay
 
 PICTURE = np.random.default_rng(1).integers(0, 256, (32, 48, 3), dtype=np.uint8)
@@ -152,6 +160,24 @@ def test_records_that_are_none_are_refused(tmp_path: Path, world: WorldModel) ->
     assert said == ["the last line of the record, 3, was cut off while it was written and is left out"]
     with pytest.raises(FileProblem, match="cannot be read"):
         read_record(tmp_path / "missing.jsonl")
+
+
+def test_the_start_of_a_record_is_sealed_and_said_of_its_frames(world: WorldModel) -> None:
+    """A prompt or a consent that was edited changes no frame, so no hash of a frame tells."""
+    line = Start(3, "a cow", PICTURE, "It shows me.").line(world)
+    record = json.dumps(line) + "\n"
+    said: list[str] = []
+    (read,) = parse_record(record, said.append)
+    page = json.dumps(line).replace(".0,", ",") + "\n"  # as the page writes whole numbers
+    assert page != record and parse_record(page, said.append) and not said
+    for change in ({"consent": "Everyone agreed."}, {"prompt": "a fox"}, {"picture": None}, {"seed": 4}):
+        with pytest.raises(UsageError, match="does not fit its seal"):
+            parse_record(json.dumps(line | change) + "\n")
+    parse_record(json.dumps({name: value for name, value in line.items() if name != "seal"}) + "\n", said.append)
+    assert len(said) == 1 and "has no seal" in said[0]
+    origin = played_origin(read, "play")
+    assert (origin["prompt"], origin["consent"]) == ("a cow", "It shows me.")
+    assert origin["start_picture"] == frame_hash(PICTURE)
 
 
 def test_a_start_picture_survives_its_way_through_json() -> None:

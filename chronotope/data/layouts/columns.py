@@ -38,6 +38,7 @@ _SETTINGS = ("negative_prompt", "text_bytes", "caption_score")
 _PART = re.compile(
     r"(clip_|frame_|time_?)*(start|end|begin|stop)(_(time|sec|seconds|frame|s|ms|idx))?|frame_idx|timestamps?|crop|bbox"
 )
+_SPAN = re.compile(r"(clip_|frame_|time_?)*(frames?|span|segment|range|interval|window|times?|seconds)(_(range|idx))?")
 _BESIDE = re.compile(r"(embed|path|file|length|tokens|score|_id|lang|model|bytes)", re.IGNORECASE)  # of no caption
 
 
@@ -99,7 +100,7 @@ def read_columns(row: Mapping[str, Any], say: Callable[[str], None]) -> Columns:
     others = [name for name in row if name not in used and name not in file_columns and _is_caption(name, row[name])]
     if not captions and len(others) == 1:
         captions, used, others = _captions(row[others[0]], "sentence", say), {others[0]: "sentence"}, []
-    spans = [name for name in row if _PART.fullmatch(_plain(name)) and _holds(row[name])]
+    spans = [name for name in row if _names_part(_plain(name), row[name])]
     unread = [name for name in row if name not in (*used, *file_columns, *spans)]
     splits = [name for name in row if names_split(name) and _holds(row[name])]
     splits += [name for name in unread if name not in splits and says_held_out(row[name])]
@@ -154,6 +155,14 @@ def _holds(value: Any) -> bool:
     if isinstance(value, float) and math.isnan(value):
         return False
     return bool(value.strip()) if isinstance(value, str) else value not in (None, [], {})
+
+
+def _names_part(plain: str, value: Any) -> bool:
+    """Return whether a column says of which part of its file a row is: an end of it, or both in a list."""
+    if _PART.fullmatch(plain):
+        return _holds(value)
+    pair = isinstance(value, list | tuple) and len(value) == 2 and all(isinstance(end, int | float) for end in value)
+    return pair and _SPAN.fullmatch(plain) is not None
 
 
 def _is_caption(name: str, value: Any) -> bool:

@@ -12,7 +12,7 @@ import os
 import re
 import stat
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -118,6 +118,7 @@ class Reading:
         self._split: Split | None = None  # of all that is read just now
         self._unknown: dict[tuple[str, str], dict[str, None]] = {}  # the values of columns that name no known split
         self._ignored: dict[str, dict[str, None]] = {}  # the columns that nothing is read from, by table
+        self._read: dict[str, set[str]] = {}  # the others, of which other rows may hold nothing
         self._listed: dict[str, Split] = {}  # by the real path of the clip
         for file in self.files:
             if file.name == LISTING and self.allowed(file):
@@ -253,17 +254,16 @@ class Reading:
         texts = [text for level in row.captions.values() for text in level]
         for reason in dict.fromkeys(doubt for text in texts for doubt in doubts(text)):
             self.note(row.where[0], f"a text {reason}; it is used as it is, so correct it, or remove it")
-        if not row.rights.known:
-            row = replace(row, rights=self._card)
+        row = replace(row, rights=row.rights.completed(self._card))
         if (old := self._rows.get(identity)) is not None:
             captions = joined(old.captions, row.captions)
             differs = captions != old.captions
             self.note(row.label, f"named by several rows{', whose captions are all kept' if differs else ''}")
             if old.heldout != row.heldout:
                 self.note(row.label, "named by rows of several splits, so it is held out")
-            if old.rights.known and row.rights.known and old.rights != row.rights:
+            if old.rights.licensed and row.rights.known and old.rights != row.rights:
                 self.note(row.label, f"named by rows of different rights, of which the first count: {old.rights}")
-            rights = old.rights if old.rights.known else row.rights
+            rights = old.rights.completed(row.rights)
             split = old.split if old.heldout else row.split or old.split
             written = tuple(dict.fromkeys((*old.written, *row.written)))
             where = (*old.where, *row.where)
@@ -284,10 +284,13 @@ class Reading:
         for column, value in unknown:
             self._unknown.setdefault((where, column), {})[value] = None
 
-    def note_ignored(self, where: str, columns: Sequence[str]) -> None:
-        """Keep the columns of a row that nothing is read from; they are said once for each table."""
-        if columns:
-            self._ignored.setdefault(where, {}).update(dict.fromkeys(columns))
+    def note_ignored(self, where: str, row: Iterable[str], ignored: Sequence[str]) -> None:
+        """Keep the columns of a row that nothing is read from; they are said once for each table.
+
+        A column that is read in another row is none of them.
+        """
+        self._ignored.setdefault(where, {}).update(dict.fromkeys(ignored))
+        self._read.setdefault(where, set()).update(set(row) - set(ignored))
 
     def _split_of(self, real: str, folders: str, said: Split | None) -> Split | None:
         """Return the split of a clip: its dataset holds it out, else its row says it, or its table, or its folder."""
@@ -327,8 +330,9 @@ class Reading:
         for (where, column), values in self._unknown.items():
             known = f"none of the known splits ({KNOWN}), so its clips are for training, too"
             self.note(where, f"the column {column!r} holds {first_names(list(map(repr, values)))}, {known}")
-        for where, columns in self._ignored.items():
-            self.note(where, f"nothing is read from {first_names(list(map(repr, columns)), 12)}")
+        for where, ignored in self._ignored.items():
+            if columns := [name for name in ignored if name not in self._read[where]]:
+                self.note(where, f"nothing is read from {first_names(list(map(repr, columns)), 12)}")
 
     def _list_unnamed(self) -> None:
         """List the videos and pictures of the folder that no row names, and linked folders that no row leads into."""

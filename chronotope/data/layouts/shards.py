@@ -137,7 +137,7 @@ def _read_sample(reading: Reading, where: str, members: Sequence[Member], export
         if captions and joined(captions, found.captions) != captions:
             reading.note(place, "holds other captions than the text beside it; all are kept")
         captions, split = joined(captions, found.captions), split or found.split
-        rights = rights if rights.known else found.rights
+        rights = rights.completed(found.rights)
         reading.note_splits(where, found.unknown)
     for clip in clips:
         if clip.size:
@@ -189,7 +189,7 @@ def _columns(reading: Reading, member: Member, place: str) -> Columns:
     found = read_columns(texts, reading.say(place))
     if found.choice:
         reading.note(place, found.choice)
-    reading.note_ignored(reading.label(member.shard), found.ignored)
+    reading.note_ignored(reading.label(member.shard), texts, found.ignored)
     return found
 
 

@@ -107,7 +107,7 @@ def _read_row(reading: Reading, table: Path, where: str, row: dict[str, Any], ch
         return
     choices[found.choice] += 1
     reading.note_splits(reading.label(table), found.unknown)
-    reading.note_ignored(reading.label(table), found.ignored)
+    reading.note_ignored(reading.label(table), row, found.ignored)
     reading.add(where, path, found.captions, found.split, found.written, found.rights)
 
 

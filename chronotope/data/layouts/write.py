@@ -311,7 +311,7 @@ class _Import:
 
     def _remove_gone(self, labels: set[str]) -> None:
         """Remove the clips that a new import would not have, unless somebody edited them or rows could not be read."""
-        for label in sorted(self.entries.keys() & self.reading.pending):
+        for label in sorted((self.entries.keys() & self.reading.pending) - labels):
             self.reading.note(self.entries[label].key, "stays as it was, because its row or file cannot be read now")
         for label in sorted(self.entries.keys() - labels - self.reading.pending):
             entry = self.entries[label]
