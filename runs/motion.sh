@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Shorter slices (two frames) with more channels (32), so that what moves keeps its shape: the shipped weights are grown and
 # trained further (docs/log.md, entry 68). One leg takes an hour and a half on two CPU cores with bfloat16. Every further leg
-# starts from the averaged weights of the one before, with new clips; the second one deepens the refinement, and most of what
-# it sees are pictures of one thing, from which forms are learned at a ninth of the cost of a clip (entry 135).
+# starts from the averaged weights of the one before, with new clips; the second one deepens the refinement. Half of what
+# later legs compute are pictures, from which forms are learned at a ninth of the cost of a clip (entries 135 and 138).
 #
 #     bash runs/motion.sh FOLDER [MODEL]      writes everything to FOLDER; run it again to continue.
 #                                             MODEL: the folder of the leg before [default: the shipped model is grown]
@@ -20,8 +20,8 @@ export OMP_NUM_THREADS=1
 chronotope world stage --scope small --count 3500 --seed "1$seed" --out "$out/world/small"
 chronotope world stage --scope deeds --count 3200 --seed "2$seed" --out "$out/world/deeds"
 chronotope world stage --scope acts --count 600 --dissolves 0.05 --seed "3$seed" --out "$out/world/acts"
-chronotope world stage --scope small --count 1500 --pictures 1 --seed "4$seed" --out "$out/world/pictures"
-if [ -n "$before" ]; then chronotope world stage --scope solo --count 48000 --seed "6$seed" --out "$out/world/solo"; fi
+chronotope world stage --scope small --count 6000 --pictures 1 --seed "4$seed" --out "$out/world/pictures"
+if [ -n "$before" ]; then chronotope world stage --scope solo --count 60000 --seed "6$seed" --out "$out/world/solo"; fi
 
 # 2. The first leg trains the autoencoder: encoder and decoder, then the decoder alone. Later legs take it as it is.
 if [ -z "$before" ]; then
@@ -57,11 +57,16 @@ if [ "$before" = "$out/grown" ] && [ ! -e "$out/start/dit/model.json" ]; then
 fi
 [ "$before" = "$out/grown" ] && before="$out/start"
 
-# 4. The transformer, on all of them equally often. Later legs have a deeper refinement and see lower noise levels, at which
-#    details are decided.
-settings=("noise_levels.mean=0.8")
-if [ "$before" != "$out/start" ]; then
-    settings=(noise_levels.mean=0.3 model.seam_width=96 model.seam_depth=4)
+# 4. The transformer, on all clips equally often. Later legs see pictures more often, have a deeper refinement, and see lower
+#    noise levels, at which details are decided. Compiled steps take 0.79 of the time, where there is a compiler.
+settings=()
+data=("$out"/latents/*)
+if command -v g++ >/dev/null; then settings+=(train.compile=true); fi
+if [ "$before" = "$out/start" ]; then
+    settings+=(noise_levels.mean=0.8)
+else
+    settings+=(noise_levels.mean=0.3 model.seam_width=96 model.seam_depth=4)
+    data=("$out"/latents/{solo=0.53,pictures=0.33,deeds=0.07,small=0.05,acts=0.02})
     if ! grep -q '"seam_depth": 4' "$before/dit/model.json"; then
         if [ ! -e "$out/deeper/dit/model.json" ]; then
             python runs/grow.py refinement --model "$before" --seam-width 96 --seam-depth 4 --out "$out/deeper"
@@ -69,7 +74,7 @@ if [ "$before" != "$out/start" ]; then
         before="$out/deeper"
     fi
 fi
-chronotope train dit --preset small --from "$before" --data "$out"/latents/* --out "$out" \
+chronotope train dit --preset small --from "$before" --data "${data[@]}" --out "$out" \
     --set "geometry.stride=[2,8,8]" model.channels=32 "${settings[@]}" flow.shift=2 train.steps="${STEPS:-3000}" \
     train.decay_from=0.5 train.muon_rate=0.006 train.adam_rate=0.0006 train.average_decay=0.995
 chronotope info "$out"
