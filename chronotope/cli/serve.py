@@ -345,7 +345,7 @@ def _replay(world: WorldModel, file: Path, out: Path) -> bool:
     """Deliver the video of a record; say how many of its frames are as recorded, and return whether none differs."""
     from chronotope.safety.deliver import deliver
     from chronotope.simulate.record import Start, played_origin, read_record
-    from chronotope.simulate.session import replay
+    from chronotope.simulate.session import recorded_model, replay
 
     refuse_replacing(out, overwrite=False)
     record = read_record(file, lambda sentence: say(f"note: {file}: {sentence}"))
@@ -360,7 +360,7 @@ def _replay(world: WorldModel, file: Path, out: Path) -> bool:
             other += [number] if equal is False else []
             report(number, len(record) - 1)
     start = Start.of(record[0])
-    origin = played_origin(start.line(world), "play")
+    origin = played_origin(start.line(recorded_model(world, record[0])), "play")  # with the settings of the record
     deliver(out, frames, world.fps, origin, composite=start.picture is not None, policy=world.generator.policy)
     verdict = ": all are equal" if compared and not other else ""
     say(f"{compared} frames were compared with the recorded ones{verdict}")

@@ -25,7 +25,7 @@ from chronotope.jsonl import append_jsonl
 from chronotope.media import video
 from chronotope.media.generated import generated_by, weights_in_words
 from chronotope.safety.verify import verify
-from chronotope.simulate.model import WorldModel
+from chronotope.simulate.model import StepSettings, WorldModel
 from chronotope.simulate.record import Start
 from chronotope.simulate.session import Session
 from chronotope.simulate.starts import start_picture
@@ -93,7 +93,9 @@ def test_what_cannot_be_played_is_said(world: Path, tmp_path: Path) -> None:
 
 def test_a_record_becomes_a_video(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     record, out = tmp_path / "session.jsonl", tmp_path / "session.mp4"
-    session = Session(WorldModel.load(world), Start(2, "", PICTURE), lambda line: append_jsonl(record, dict(line)))
+    model = WorldModel(WorldModel.load(world).generator, StepSettings(3, 1.5, 0.2))  # not those of the model
+    start = Start(2, "", PICTURE, "It shows me.")
+    session = Session(model, start, lambda line: append_jsonl(record, dict(line)))
     for action in (1, 1, 2):
         session.act(action, session.frame)
         session.advance()
@@ -109,6 +111,7 @@ def test_a_record_becomes_a_video(world: Path, tmp_path: Path, monkeypatch: pyte
     assert frames.shape == (4, 32, 48, 3)  # 0, 1, 2, and 3 as it was after the way back
     found = verify(out, search=False)
     assert found.verdict == "authentic" and found.origin is not None and found.origin["seed"] == 2
+    assert (found.origin["num_steps"], found.origin["guidance_scale"], found.origin["consent"]) == (3, 1.5, "It shows me.")
     assert b"/compositeWithTrainedAlgorithmicMedia" in out.read_bytes()  # its start was given
     record.write_text(record.read_text().replace('"hash": "', '"hash": "x'))
     differing = run("play", str(world), "--replay", str(record), "--out", str(out))
