@@ -91,7 +91,8 @@ def find_problems(path: Path) -> tuple[str, list[Finding]]:
         if (folder / "report.json").is_file():
             return "report", list(_audit_report(folder))
         if (folder / "ledger.jsonl").is_file():
-            return "evaluation without a report yet", list(_audit_ledger(folder))
+            kind = "run of a sealed kit" if (folder / "reveal.json").is_file() else "evaluation without a report yet"
+            return kind, list(_audit_ledger(folder))
         if is_export(folder):
             return "export for another benchmark", list(_audit_export(folder))
         if is_shards(folder):
@@ -166,11 +167,15 @@ def _audit_ledger(folder: Path) -> Iterator[Finding]:
     except ChronotopeError as problem:
         yield Finding(f"{folder / 'report.json'} is missing, and its ledger is damaged: {problem}")
         return
-    yield Finding(
-        f"{folder / 'report.json'} is missing, and so are {found['missing']} of {found['planned']} planned videos",
-        f"the same command goes on: {found['go_on']}",
-    )
-    yield from _audit_videos(Ledger(folder / "ledger.jsonl"), folder / "videos")
+    if "compare_with_kit" in found:
+        told = f"whether {folder} fits its kit, `{found['compare_with_kit']}` tells"
+        yield Finding(told, "give it the hashes that were published, with --expect", False)
+    else:
+        yield Finding(
+            f"{folder / 'report.json'} is missing, and so are {found['missing']} of {found['planned']} planned videos",
+            f"the same command goes on: {found['go_on']}",
+        )
+    yield from _audit_videos(Ledger(folder / "ledger.jsonl"), folder / ("outputs" if "kit" in found else "videos"))
 
 
 def _audit_videos(ledger: Ledger, videos: Path) -> Iterator[Finding]:

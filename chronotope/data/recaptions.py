@@ -157,7 +157,7 @@ class Recaptions:
         if not count:
             return ""
         captions = "1 caption is of a clip that was" if count == 1 else f"{count} captions are of clips that were"
-        return f"{self.path}: {captions} changed or removed, and not used; `chronotope caption` describes changed clips again"
+        return f"{self.path}: {captions} changed or removed, and not used; changed ones wait for `chronotope caption`"
 
     def has(self, file: str, sha256: str, detail: str, author: Mapping[str, Any]) -> bool:
         """Return whether this author has written this caption of this content already."""

@@ -13,6 +13,7 @@ from chronotope.evaluate.ledger import Ledger
 
 __all__ = ["describe_evaluation", "describe_export", "is_export", "lost_in_export"]
 
+SEALED_COMMAND = "chronotope evaluate --sealed KIT"
 EXPORT_COMMAND = "chronotope export-suite --format NAME --prompts FILE --model DIR"
 
 
@@ -21,20 +22,29 @@ def describe_evaluation(folder: Path) -> dict[str, Any]:
     ledger = Ledger(folder / "ledger.jsonl")
     began = ledger.rows[0] if ledger.rows else {}
     planned, done, failed = (len(ledger.of(kind)) for kind in ("planned", "done", "failed"))
-    return {
-        "kind": "evaluation without a report yet",
+    named = ("model", "suite", "layer", "selection", "weights", "kit")
+    found = {
+        "kind": "run of a sealed kit" if "kit" in began else "evaluation without a report yet",
         "path": str(folder),
-        **{name: began[name] for name in ("model", "suite", "layer", "selection", "weights") if name in began},
+        **{name: began[name] for name in named if name in began},
         "planned": planned,
         "made": done,
         "failed": failed,
         "missing": planned - len(ledger.ended()),
-        "go_on": _evaluation_command(began, folder),
     }
+    if "kit" in began and (folder / "reveal.json").is_file():  # a kit of words alone has no report
+        return {
+            **found,
+            "run": ledger.head,
+            "compare_with_kit": f"{SEALED_COMMAND} --videos {shlex.quote(str(folder))}",
+        }
+    return {**found, "go_on": _evaluation_command(began, folder)}
 
 
 def _evaluation_command(began: dict[str, Any], folder: Path) -> str:
     """Return the command by which an evaluation was begun, as far as the first line of its ledger tells."""
+    if "kit" in began:
+        return f"{SEALED_COMMAND} --adapter FOLDER_OR_URL --out {shlex.quote(str(folder))}"
     if not {"model", "suite", "layer"} <= began.keys():
         return "the `chronotope evaluate` command that began it"
     words = ["chronotope", "evaluate", str(began["model"])]

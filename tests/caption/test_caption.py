@@ -295,7 +295,7 @@ def test_a_folder_is_captioned_and_encoded_and_gone_on_with(server: Server, clip
 
     # another content: what was written is not of it
     (clips / "0.mp4").write_bytes((clips / "1.mp4").read_bytes() + b"\0\0\0\x08free")
-    noted = "1 caption is of a clip that was changed or removed, and not used; `chronotope caption` describes changed clips again"
+    noted = "1 caption is of a clip that was changed or removed, and not used; changed ones wait for `chronotope cap"
     assert noted in run("check", clips).stderr
     encoded = run(*encode).stderr
     assert "1 changed" in encoded and noted in encoded

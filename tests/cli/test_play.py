@@ -111,7 +111,11 @@ def test_a_record_becomes_a_video(world: Path, tmp_path: Path, monkeypatch: pyte
     assert frames.shape == (4, 32, 48, 3)  # 0, 1, 2, and 3 as it was after the way back
     found = verify(out, search=False)
     assert found.verdict == "authentic" and found.origin is not None and found.origin["seed"] == 2
-    assert (found.origin["num_steps"], found.origin["guidance_scale"], found.origin["consent"]) == (3, 1.5, "It shows me.")
+    assert (found.origin["num_steps"], found.origin["guidance_scale"], found.origin["consent"]) == (
+        3,
+        1.5,
+        "It shows me.",
+    )
     assert b"/compositeWithTrainedAlgorithmicMedia" in out.read_bytes()  # its start was given
     record.write_text(record.read_text().replace('"hash": "', '"hash": "x'))
     differing = run("play", str(world), "--replay", str(record), "--out", str(out))

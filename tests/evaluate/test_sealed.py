@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from benchmarks.sealed_kit import PROMPTS, TAMPERINGS, NumberedModel, all_made_anew, make_run, refused
+from chronotope.cli.check import find_problems
 from chronotope.errors import FileProblem, UsageError
 from chronotope.evaluate.ledger import Ledger
 from chronotope.evaluate.sealed import standalone
@@ -107,6 +108,24 @@ def test_the_documentation_quotes_the_page_of_a_kit(made: tuple[Path, Path]) -> 
 def test_every_tampering_is_refused(tmp_path: Path) -> None:
     found = refused(len(TAMPERINGS), tmp_path, seed=1)
     assert found["refused"] == len(TAMPERINGS), found["not refused"]
+
+
+def test_a_run_of_words_alone_is_whole_and_an_output_that_was_added_is_refused(
+    made: tuple[Path, Path], tmp_path: Path
+) -> None:
+    kit, folder = made[0], Path(shutil.copytree(made[1], tmp_path / "run"))
+    kind, findings = find_problems(folder)
+    assert kind == "run of a sealed kit" and not [one for one in findings if one.serious]
+    words = ("evaluate", "--sealed", kit, "--videos", folder, "--expect", read_kit(kit).fingerprint)
+    assert "note: only the hash of the kit was expected" in run(*words).stderr
+    assert "only the hash" not in run(*words, Ledger(folder / "ledger.jsonl").head).stderr
+    output = next((folder / "outputs").glob("*.mp4"))
+    output.with_name("0099.mp4").write_bytes(output.read_bytes())
+    assert "0099.mp4 was added" in refused_by_program(*words, status=1)
+    with pytest.raises(standalone.DoesNotFitError, match=r"0099\.mp4"):
+        standalone.check(kit, folder, [])
+    output.unlink()
+    assert [one for one in find_problems(folder)[1] if one.serious]
 
 
 def test_a_kit_shows_no_prompt_and_lengths_say_little(made: tuple[Path, Path]) -> None:

@@ -78,6 +78,8 @@ def evaluate_sealed(request: SealedRequest) -> dict[str, Any]:
     }
     if not request.expected:
         say("note: compared with no published hash, which --expect gives; a kit and run made anew would fit, too")
+    elif found.head not in request.expected:
+        say("note: only the hash of the kit was expected; give that of the run, too: one made anew would fit")
     if all("spec" in row for row in found.rows):
         facts["success"] = _judge(found, request)
     return facts

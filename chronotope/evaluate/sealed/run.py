@@ -162,6 +162,9 @@ def check_run(kit: Kit, folder: Path, expected: Sequence[str] = ()) -> Committed
     outputs = tuple(
         _output(folder, one.id, row, commitment["outputs"], ledger) for one, row in zip(kit.items, rows, strict=True)
     )
+    added = {path.name for path in (folder / "outputs").glob("[!.]*")} - {path.name for path in outputs if path}
+    if added:
+        raise FileProblem(f"{folder / 'outputs' / min(added)} was added: no prompt of the kit has this output")
     return Committed(kit, ledger.head, str(ledger.rows[0]["model"]), tuple(rows), outputs)
 
 

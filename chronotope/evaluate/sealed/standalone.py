@@ -45,7 +45,10 @@ def check(kit: Path, run: Path, published: Sequence[str]) -> list[dict[str, Any]
     rows = [_prompt(one, secret) for one in sealed["items"]]
     lines = (run / "prompts.jsonl").read_text(encoding="utf-8").splitlines()
     _require([json.loads(line) for line in lines] == rows, "prompts.jsonl holds other prompts than the kit")
-    return [row | _output(run, name, committed[name], ends[name]) for row, name in zip(rows, ends, strict=True)]
+    found = [row | _output(run, name, committed[name], ends[name]) for row, name in zip(rows, ends, strict=True)]
+    added = {path.name for path in (run / "outputs").glob("[!.]*")} - {row["output"] for row in found}
+    _require(not added, f"no item has the outputs {sorted(added)}")
+    return found
 
 
 def _read(path: Path) -> dict[str, Any]:
