@@ -178,7 +178,10 @@ def test_pairs_are_of_what_their_tags_say(tmp_path: Path) -> None:
         )
     (tmp_path / "prompts.jsonl").write_text('{"file": "0.mp4", "prompt": "a red ball"}\n')
     words = ("prefer", tmp_path / "a", tmp_path / "b", "--checks", 2, "--out")
+    for folder in ("a", "b"):
+        (tmp_path / folder / "1.mov").write_bytes(b"of a kind that browsers do not show")
     assert "1 of 1 pairs were made from different prompts" in (said := run(*words, tmp_path / "one").stderr)
+    assert "not shown, since pages show .mp4, .webm, .png, .jpg, .webp alone: 1.mov" in said
     assert f"1 of 1 videos of {tmp_path / 'b'} were selected" in said
     said = run(*words, tmp_path / "two", "--prompts", tmp_path / "prompts.jsonl").stderr
     assert f"videos of {tmp_path / 'b'} were made from other words" in said and f"of {tmp_path / 'a'} were" not in said

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from chronotope.cli.terminal import say
+from chronotope.data.clips import first_names
 from chronotope.errors import FileProblem, UsageError
 from chronotope.evaluate.documents import read_rows
 from chronotope.evaluate.preference.answers import CHANCE, Preference, Rater, binomial_tail, read_answers, summarise
-from chronotope.evaluate.preference.study import read_key, shared_files, write_study
+from chronotope.evaluate.preference.study import KINDS, read_key, shared_files, write_study
 from chronotope.evaluate.told import case_of, num_tries, other_words, read_origins
 from chronotope.sealed import unsealed
 
@@ -26,7 +27,9 @@ def make_study(
     """Write the page and the key of a study; return what to print."""
     if os.path.lexists(out):
         raise UsageError(f"{out} exists; give another --out")
-    files, alone = shared_files(a, b)
+    files, alone, others = shared_files(a, b)
+    if others:
+        say(f"note: not shown, since pages show {', '.join(KINDS)} alone: {first_names(others)}")
     if alone:
         say(f"note: {alone} files are in one of the folders alone and are left out")
     if first is not None and first > len(files):

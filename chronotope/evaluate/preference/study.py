@@ -18,6 +18,7 @@ from typing import Literal
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from chronotope.data.clips import SUFFIXES
 from chronotope.errors import FileProblem, UsageError
 from chronotope.evaluate.documents import check_document
 from chronotope.evaluate.sealed.kit import canonical
@@ -27,7 +28,7 @@ from chronotope.media.picture import write_image
 from chronotope.sealed import read_sealed, write_sealed
 from chronotope.storage import write_atomically, write_folder
 
-__all__ = ["Item", "Study", "broken", "choose_items", "read_key", "shared_files", "write_study"]
+__all__ = ["KINDS", "Item", "Study", "broken", "choose_items", "read_key", "shared_files", "write_study"]
 
 Side = Literal["a", "b", "broken"]
 KINDS = {".mp4": "video/mp4", ".webm": "video/webm", ".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp"}
@@ -57,10 +58,10 @@ class Study:
     items: tuple[Item, ...]
 
 
-def shared_files(a: Path, b: Path) -> tuple[list[str], int]:
-    """Return the names of videos and pictures in both folders, sorted, and how many are in one of them alone.
+def shared_files(a: Path, b: Path) -> tuple[list[str], int, list[str]]:
+    """Return the names of videos and pictures in both folders, how many are in one alone, and those no page can show.
 
-    Raises FileProblem where there are none in common, UsageError where both folders are one.
+    Names are sorted. Raises FileProblem where there are none in common, UsageError where both folders are one.
     """
     for folder in (a, b):
         if not folder.is_dir():
@@ -73,7 +74,8 @@ def shared_files(a: Path, b: Path) -> tuple[list[str], int]:
             f"{a} and {b} have no videos of the same name in common ({len(names[0])} and {len(names[1])} files of "
             f"{', '.join(KINDS)}); give the outputs of both systems for one prompt the same name"
         )
-    return sorted(names[0] & names[1]), len(names[0] ^ names[1])
+    others = {path.name for folder in (a, b) for path in folder.iterdir() if path.suffix.lower() in SUFFIXES}
+    return sorted(names[0] & names[1]), len(names[0] ^ names[1]), sorted(others - names[0] - names[1])
 
 
 def choose_items(files: Sequence[str], checks: int, seed: int) -> list[Item]:
