@@ -318,6 +318,7 @@ export const messages = {
     list: "Folders that are shown",
     kinds: { dataset: "Dataset", run: "Training run", report: "Report" } as Record<string, string>,
     clips: (number: number) => count(number, "clip", "clips"),
+    missing: (number: number) => `The files of ${count(number, "clip", "clips")} are missing.`,
     caption: "Caption",
     source: "Source",
     licence: "Licence",

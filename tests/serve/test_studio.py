@@ -28,6 +28,7 @@ from chronotope.jsonl import write_jsonl
 from chronotope.media import video
 from chronotope.models.costs import SampleSize, sampling_bytes, velocity_flops
 from chronotope.request import Defaults
+from chronotope.sealed import seal
 from chronotope.serve import videos
 from chronotope.serve.jobs.costs import TEXT_TOKENS, Size, estimate, measure_costs
 from chronotope.serve.jobs.pool import Progress
@@ -288,6 +289,7 @@ def test_folders_are_shown_by_their_kind(ask: Ask) -> None:
     assert set(found) == {"dataset", "run", "report"}
     dataset = ask("GET", "/v1/shown/content", params={"id": found["dataset"]["id"]}).json()
     assert (dataset["count"], dataset["rows"][0]["file"], dataset["rows"][1]["file"]) == (2, "a.png", None)
+    assert dataset["missing"] == 1
     run = ask("GET", "/v1/shown/content", params={"id": found["run"]["id"]}).json()
     assert run["count"] == 999 and run["rows"][-1]["step"] == 999 and len(run["rows"]) <= 400
     report = ask("GET", "/v1/shown/content", params={"id": found["report"]["id"]}).json()
@@ -362,6 +364,19 @@ def test_links_within_a_folder_and_circles_are_no_failure(strange: tuple[Path, A
 def test_numbers_that_json_does_not_know_are_null(strange: tuple[Path, Ask]) -> None:
     rows = content(strange, {"log.jsonl": '{"step": 1, "loss": NaN, "more": [1e999, "\\ud800"]}\n'}).json()["rows"]
     assert rows == [{"step": 1, "loss": None, "more": [None, "?"]}]
+
+
+@pytest.mark.parametrize(
+    ("name", "rest"), [("report.json", {}), ("dataset.json", {"manifest.jsonl": ""}), ("manifest.jsonl", {})]
+)
+def test_what_was_edited_is_not_shown_as_it_was_made(
+    strange: tuple[Path, Ask], name: str, rest: dict[str, str]
+) -> None:
+    sealed = seal({"key": "a", "summary": {"success": {"share": 0.75}}})
+    assert content(strange, {name: json.dumps(sealed) + "\n", **rest}).status_code == 200
+    answer = content(strange, {name: json.dumps(sealed).replace("0.75", "1.0") + "\n", **rest})
+    refused(answer, 404, "not_readable")
+    assert "was edited" in answer.text and "folder" in answer.text
 
 
 @pytest.mark.parametrize("report", ["[]", "null", '{"about": [1]}', '{"summary": 3}', "[" * 600 + "]" * 600, "{"])

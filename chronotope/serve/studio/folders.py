@@ -15,6 +15,7 @@ from chronotope.jsonl import read_jsonl, read_sealed_rows
 from chronotope.media.picture import PICTURE_FORMATS
 from chronotope.media.video import VIDEO_FORMATS
 from chronotope.parsing import portable
+from chronotope.sealed import check_seal
 from chronotope.serve.service import MissingError
 from chronotope.storage import read_json
 
@@ -28,6 +29,7 @@ MAX_POINTS = 400  # of the curve of a training run
 MAX_BYTES = 64 << 20  # of a file that is read whole
 MAX_CONFIG_BYTES = 20_000
 MAX_SAMPLES = 24  # of a training run, the last ones
+_COPY = "restore it from a copy"
 MEDIA = {*VIDEO_FORMATS, *PICTURE_FORMATS}
 
 
@@ -123,12 +125,14 @@ def _media_in(folder: Path, name: str) -> Path | None:
 
 
 def _dataset(folder: Path, offset: int, limit: int) -> dict[str, Any]:
-    rows = read_jsonl(_readable(folder, "manifest.jsonl"))
+    path = _readable(folder, "manifest.jsonl")
+    rows = [check_seal(row, path, _COPY) for row in read_jsonl(path)]
     page = [{name: value for name, value in row.items() if name != "seal"} for row in rows[offset : offset + limit]]
     return {
         "kind": "dataset",
         "about": _object(folder, "dataset.json") if _file_in(folder, "dataset.json") else {},
         "count": len(rows),
+        "missing": sum(_file_of(folder, row) is None for row in rows),
         "rows": [{**row, "file": _file_of(folder, row)} for row in page],
     }
 
@@ -181,7 +185,9 @@ def _report(folder: Path) -> dict[str, Any]:
 
 
 def _object(folder: Path, name: str) -> dict[str, Any]:
-    return _checked(read_json(_readable(folder, name)), name)
+    """Return a JSON object that fits its seal, if it has one: an edited report is not shown as it was made."""
+    path = _readable(folder, name)
+    return check_seal(_checked(read_json(path), name), path, _COPY)
 
 
 def _checked(value: Any, name: str) -> dict[str, Any]:
