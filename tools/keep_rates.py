@@ -9,6 +9,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from chronotope.sealed import write_sealed
+
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "chronotope" / "weights" / "small" / "rates.json"
 
@@ -31,4 +33,4 @@ DIRECTIONS = {"left", "right", "up", "down"}
 ALONE = {"spin", "grow", "shrink", "bounce", "stop"}
 
 if __name__ == "__main__":
-    TARGET.write_text(json.dumps(rates(), indent=1) + "\n")
+    write_sealed(TARGET, rates())

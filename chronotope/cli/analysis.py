@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from chronotope.cli.evaluate import refuse_strangers_in, save_report, say_selection
-from chronotope.cli.left_out import refuse_twice, scan_and_say
+from chronotope.cli.left_out import refuse_twice, scan_and_compare, scan_and_say
 from chronotope.cli.terminal import progress, say, visible
 from chronotope.data.clips import find_clips
 from chronotope.errors import FileProblem, UsageError
@@ -71,9 +71,10 @@ def measure_memorisation(
                 "put them there, or evaluate again"
             )
         refuse_others(folder, report, measured)
-    for source in dict.fromkeys(map(Path, (str(measured), *data, *baseline))):
-        if source.is_dir():  # others are scopes of worlds
-            scan_and_say(source)
+    scan_and_say(measured)
+    for source in dict.fromkeys(map(Path, (*data, *baseline))):
+        if source.is_dir() and source != measured:  # others are scopes of worlds
+            scan_and_compare(source)
     judged = {case["file"] for case in report["cases"]} if has_report else None
     found = memorisation(
         signatures_of(gather_all([str(measured)]) if judged is None else _judged(measured, judged)),

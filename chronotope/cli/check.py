@@ -17,6 +17,7 @@ from chronotope.cli.language.captioners import load_captioner
 from chronotope.cli.language.expanders import load_expander
 from chronotope.cli.terminal import echo, progress, say, visible
 from chronotope.data.audit import Finding, audit_dataset, audit_latents
+from chronotope.data.clips import SUFFIXES, first_names
 from chronotope.data.exports.shards import AGAIN
 from chronotope.data.exports.verify import PAGE, is_shards, lost_shards, stale_descriptions
 from chronotope.data.latents import fingerprint, read_header
@@ -71,11 +72,12 @@ def refuse_other_videos(folder: Path, report: Mapping[str, Any], videos: Path) -
     """Raise FileProblem where the videos of a report in the folder `videos` are not those that were judged."""
     about, files = report["about"], [case["file"] for case in report["cases"]]
     problems: list[str] = []
-    if "ledger" in about:
+    if "content" in about:  # made elsewhere; the ledger of a sealed kit is that of its run
+        if content_of(videos, files) != about["content"]:
+            problems = [f"the videos in {videos} are not those that were judged"]
+    elif "ledger" in about:
         ledger = Ledger(folder / "ledger.jsonl", about["ledger"])
         problems = [finding.what for finding in _audit_videos(ledger, videos) if finding.serious]
-    elif "content" in about and content_of(videos, files) != about["content"]:
-        problems = [f"the videos in {videos} are not those that were judged"]
     if problems:
         raise FileProblem(f"{problems[0]}; restore the folder, or evaluate again (`chronotope check {folder}`)")
 
@@ -118,7 +120,7 @@ def _audit_report(folder: Path) -> Iterator[Finding]:
     try:
         report = read_report(folder)
         yield from (Finding(note, serious=False) for note in unsealed(folder / "report.json"))
-        if "ledger" not in report["about"]:
+        if "ledger" not in report["about"] or "content" in report["about"]:
             yield from _audit_submitted(folder, report)
             return
         ledger = Ledger(folder / "ledger.jsonl", report["about"]["ledger"])
@@ -190,6 +192,12 @@ def _audit_videos(ledger: Ledger, videos: Path) -> Iterator[Finding]:
                 yield Finding(f"{video.sidecar(path)} tells of another video than {path}", again)
         except FileProblem as problem:
             yield Finding(str(problem), again)
+    named = {row["file"] for row in ledger.of("done").values()}
+    others = sorted(
+        path.name for path in videos.glob("*") if path.suffix.lower() in SUFFIXES and path.name not in named
+    )
+    if others:
+        yield Finding(f"{videos} holds files of no case: {first_names(others)}", "move them away", False)
 
 
 def _audit_export(folder: Path) -> Iterator[Finding]:
@@ -226,6 +234,7 @@ def _audit_run(folder: Path) -> Iterator[Finding]:
                 yield Finding(str(problem))
     yield from _audit_encodings(folder)
     yield from _audit_samples(folder)
+    yield from _audit_rates(folder / "rates.json")
     for latents in noted_latents(folder / "dit"):
         if not (latents / "latents.json").is_file():
             what = (
@@ -234,6 +243,14 @@ def _audit_run(folder: Path) -> Iterator[Finding]:
             yield Finding(what, "restore the folder from a copy", not (folder / "dit" / "model.json").is_file())
     for latents in sorted(folder.glob("latents/*/latents.json")):
         yield from audit_latents(latents.parent)
+
+
+def _audit_rates(file: Path) -> Iterator[Finding]:
+    """Say where the rates that the page of the service would show are not of the model beside them."""
+    from chronotope.serve.studio.model import rates_of
+
+    if file.is_file() and not rates_of(file.parent):
+        yield Finding(f"{file} is of other weights, or was edited, so its rates are not shown", "take it from a copy")
 
 
 def _audit_samples(folder: Path) -> Iterator[Finding]:

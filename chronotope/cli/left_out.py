@@ -14,7 +14,7 @@ from chronotope.errors import UsageError
 if TYPE_CHECKING:
     from chronotope.data.clips import Folder
 
-__all__ = ["refuse_beside", "refuse_twice", "scan_and_say"]
+__all__ = ["refuse_beside", "refuse_twice", "scan_and_compare", "scan_and_say"]
 
 
 def scan_and_say(folder: Path, captions: bool = False) -> Folder:
@@ -32,6 +32,18 @@ def scan_and_say(folder: Path, captions: bool = False) -> Folder:
     for sentence in (*found.notes(), *(found.notes_on_captions() if captions else ()), *taken):
         say(f"note: {sentence}")
     return found
+
+
+def scan_and_compare(folder: Path) -> None:
+    """Say what is left out of a folder of clips, and where its clips are not those that its datasets list."""
+    from chronotope.data.rendered import changes_since_curation, changes_since_import, changes_since_rendering
+    from chronotope.storage import file_sha256
+
+    clips = scan_and_say(folder).clips
+    rows = [{"source": {"file": clip.file, "sha256": file_sha256(clip.path)}} for clip in clips]
+    changes = (changes_since_curation(folder), changes_since_import(folder), changes_since_rendering(folder, rows))
+    for sentence in (sentence for each in changes for sentence in each):
+        say(f"note: {sentence}")
 
 
 def refuse_beside(why: str, *used: str) -> None:

@@ -19,6 +19,7 @@ from chronotope.caption.prompts import expand_prompts
 from chronotope.cli.costs import sampling_costs, say_slow_precision
 from chronotope.cli.inputs import Options
 from chronotope.cli.interrupt import Stop, StoppedError, stoppable
+from chronotope.cli.left_out import scan_and_compare
 from chronotope.cli.terminal import progress, refuse_overwriting, refuse_replacing, say
 from chronotope.config import to_dict
 from chronotope.data.latents import fingerprint, read_header, read_index
@@ -290,7 +291,9 @@ def _training_clips(folder: Path, generator: Generator, named: bool) -> Training
             f"frames would have to be decoded, once; --compare {folder} does so"
         )
         return None
-    if (folder / "latents.json").is_file() and frames_to_decode(folder):
+    if not (folder / "latents.json").is_file():
+        scan_and_compare(folder)
+    elif frames_to_decode(folder):
         say(f"the clips in {folder} are decoded, once, to compare with them")
     with progress(f"reading {folder.name}", "clips") as report:
         clips = read_training_clips(folder, generator.autoencoder, report, lambda text: say(f"note: {text}"))

@@ -88,14 +88,18 @@ async def generation_content(request: Request, name: str, variant: str = "video"
 
 @router.get("/v1/generations/{name}/settings", summary="The settings of a video or picture")
 @router.get("/v1/videos/{name}/settings", summary="The settings of a video")
-async def settings(request: Request, name: str) -> JSONResponse:
-    """Return every setting that a file was made with, and the fingerprints of the model."""
+async def settings(request: Request, name: str) -> Response:
+    """Return every setting that a file was made with, and the fingerprints of the model.
+
+    These are the bytes of its sidecar, whose signature is of them.
+    """
     job = await job_of(request, name)
     if job.state != "completed":
         raise RequestProblem(
             409, f"the {job.kind} is {job.state}; its settings are there when it is completed", "not_ready"
         )
-    return JSONResponse(await run_in_threadpool(service_of(request).settings, job))
+    found = await run_in_threadpool(service_of(request).settings, job)
+    return Response(json.dumps(found) + "\n", media_type="application/json")
 
 
 @router.get("/v1/generations/{name}/preview", summary="How a video or picture looks so far")

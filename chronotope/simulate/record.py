@@ -87,10 +87,10 @@ def _with_whole_numbers(value: Any) -> Any:
 def played_origin(line: Mapping[str, Any], task: str) -> dict[str, Any]:
     """Return what a file of frames of a session says of them, from the first line of its record."""
     facts = {name: line[name] for name in ("seed", "num_steps", "guidance_scale", "history", "model")}
-    given = {name: line[name] for name in ("prompt", "consent") if line[name]}
+    stated = {name: line[name] for name in ("prompt", "consent") if line[name]}
     if line["picture"] is not None:
-        given["start_picture"] = frame_hash(decode_picture(line["picture"]))
-    return {"program": PROGRAM, "task": task, **given, **facts, "generated_by_ai": True}
+        stated["start_picture"] = frame_hash(decode_picture(line["picture"]))
+    return {"program": PROGRAM, "task": task, **stated, **facts, "generated_by_ai": True}
 
 
 def encode_picture(picture: Picture) -> str:

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import math
 import signal
+import warnings
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -260,17 +261,20 @@ def stream_batches(
         with prepared_ahead(map(batches.__getitem__, plans)) as prepared:
             yield prepared
         return
-    yield iter(
-        DataLoader(
-            batches,
-            batch_size=None,
-            sampler=plans,
-            num_workers=train.workers,
-            prefetch_factor=4,
-            collate_fn=_identity,  # type: ignore[arg-type]
-            worker_init_fn=_ignore_signals,
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "This DataLoader will create")  # more than there are cores, as was asked for
+        prepared = iter(
+            DataLoader(
+                batches,
+                batch_size=None,
+                sampler=plans,
+                num_workers=train.workers,
+                prefetch_factor=4,
+                collate_fn=_identity,  # type: ignore[arg-type]
+                worker_init_fn=_ignore_signals,
+            )
         )
-    )
+    yield prepared
 
 
 def _ignore_signals(worker: int) -> None:

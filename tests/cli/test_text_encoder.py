@@ -92,7 +92,8 @@ def test_interrupted_and_uninterrupted_runs_are_equal(data: Path) -> None:
     for name in ("model.json", "model.safetensors"):
         (data / "parts" / "dit" / name).unlink()
     shutil.rmtree(data / "parts" / "states")  # computed again
-    assert train(data, "parts", "train.workers=2").exit_code == 0
+    result = train(data, "parts", "train.workers=2")
+    assert result.exit_code == 0, result.output
     assert files_of(data / "parts") == whole
 
 

@@ -180,14 +180,29 @@ def test_pairs_are_of_what_their_tags_say(tmp_path: Path) -> None:
     words = ("prefer", tmp_path / "a", tmp_path / "b", "--checks", 2, "--out")
     for folder in ("a", "b"):
         (tmp_path / folder / "1.mov").write_bytes(b"of a kind that browsers do not show")
+        (tmp_path / folder / "within").mkdir()
+        (tmp_path / folder / "within" / "2.mp4").write_bytes(b"not in the folder itself")
     assert "1 of 1 pairs were made from different prompts" in (said := run(*words, tmp_path / "one").stderr)
-    assert "not shown, since pages show .mp4, .webm, .png, .jpg, .webp alone: 1.mov" in said
+    assert "2 are not shown, such as 1.mov, within/2.mp4: a page shows .mp4, .webm, .png, .jpg, .webp" in said
     assert f"1 of 1 videos of {tmp_path / 'b'} were selected" in said
     said = run(*words, tmp_path / "two", "--prompts", tmp_path / "prompts.jsonl").stderr
     assert f"videos of {tmp_path / 'b'} were made from other words" in said and f"of {tmp_path / 'a'} were" not in said
     video.write(tmp_path / "b" / "0.mp4", frames, 8, metadata={"case": "0001-0-00000000", "prompt": "a red ball"})
     assert "was made for the case 0000-0-00000000 in" in refused(*words, tmp_path / "three", status=1)
     assert not (tmp_path / "three").exists()
+
+
+def test_raters_are_shown_no_damaged_video(tmp_path: Path) -> None:
+    frames = np.zeros((4, 32, 32, 3), np.uint8)
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        video.write(tmp_path / folder / "0.mp4", frames, 8)
+    whole = (tmp_path / "b" / "0.mp4").read_bytes()
+    words = ("prefer", tmp_path / "a", tmp_path / "b", "--checks", 2, "--out", tmp_path / "study")
+    for content in (b"no video", whole[: len(whole) // 2]):
+        (tmp_path / "b" / "0.mp4").write_bytes(content)
+        assert str(tmp_path / "b" / "0.mp4") in refused(*words, status=1)
+    assert not (tmp_path / "study").exists()
 
 
 def test_a_broken_video_is_far_from_its_source() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import openai
 import pytest
@@ -123,6 +124,13 @@ def test_extensions_and_edits_take_a_file_or_a_name(
     known = frames_of(clip, tmp_path)
     assert np.abs(first[:8].astype(int) - known).mean() < 4, "the clip comes back, compressed once more"
     assert np.abs(changed.astype(int) - known).mean() > 4
+
+
+def test_settings_that_are_downloaded_are_the_signed_sidecar(server: Program, made: Any, tmp_path: Path) -> None:
+    film = tmp_path / "film.mp4"
+    for path, what in ((film, "content"), (video.sidecar(film), "settings")):
+        path.write_bytes(httpx.get(f"{server.url}/v1/videos/{made.id}/{what}").content)
+    assert verify(film, search=False).sidecar == "signed"
 
 
 def test_a_remix_keeps_the_settings(client: openai.OpenAI, server: Program, made: Any) -> None:

@@ -29,7 +29,8 @@ def make_study(
         raise UsageError(f"{out} exists; give another --out")
     files, alone, others = shared_files(a, b)
     if others:
-        say(f"note: not shown, since pages show {', '.join(KINDS)} alone: {first_names(others)}")
+        kinds = f"{', '.join(KINDS)} of the folders themselves"
+        say(f"note: {len(others)} are not shown, such as {first_names(others)}: a page shows {kinds}")
     if alone:
         say(f"note: {alone} files are in one of the folders alone and are left out")
     if first is not None and first > len(files):

@@ -63,7 +63,7 @@ def write_page(report: dict[str, Any], videos: Path, out: Path) -> list[str]:
         embed=lambda file: _data_url(root / file) if file else "",
         describe=_describe,
     )
-    page += f"{_name_of(report)}\n"
+    page += f"{_name_of(report, page)}\n"
     write_atomically(out, page)
     return sorted(outside)
 
@@ -74,10 +74,14 @@ def is_page(path: Path) -> bool:
 
 
 def is_page_of(path: Path, report: Mapping[str, Any]) -> bool:
-    """Return whether a page is that of a report; pages of earlier versions are known by their list of videos."""
+    """Return whether a page is that of a report, and as it was written.
+
+    Pages of earlier versions are known by their end without a hash of the page, or by their list of videos.
+    """
     page = path.read_text(encoding="utf-8", errors="replace")
     if NAME in page:
-        return page.rstrip().endswith(_name_of(report))
+        body, name, end = page.rpartition(NAME)
+        return f"{name}{end}".rstrip() in (_name_of(report, body), _name_of(report))
     found = page.partition(MARK.decode())[2].partition("</script>")[0]
     try:
         return bool(json.loads(found)["rows"] == json.loads(json.dumps(_listing(report["cases"])["rows"])))
@@ -85,10 +89,11 @@ def is_page_of(path: Path, report: Mapping[str, Any]) -> bool:
         return False
 
 
-def _name_of(report: Mapping[str, Any]) -> str:
-    """Return the comment that names a report in its page."""
+def _name_of(report: Mapping[str, Any], page: str = "") -> str:
+    """Return the comment that names a report in its page, with the hash of what stands before it in the page."""
     plain = json.loads(json.dumps(report))  # as it is read again
-    return f"{NAME}{hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()} -->"
+    content = f", content {hashlib.sha256(page.encode()).hexdigest()}" if page else ""
+    return f"{NAME}{hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()}{content} -->"
 
 
 def _lies_in(folder: Path, file: str) -> bool:

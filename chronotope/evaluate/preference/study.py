@@ -74,7 +74,8 @@ def shared_files(a: Path, b: Path) -> tuple[list[str], int, list[str]]:
             f"{a} and {b} have no videos of the same name in common ({len(names[0])} and {len(names[1])} files of "
             f"{', '.join(KINDS)}); give the outputs of both systems for one prompt the same name"
         )
-    others = {path.name for folder in (a, b) for path in folder.iterdir() if path.suffix.lower() in SUFFIXES}
+    found = {path for folder in (a, b) for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES}
+    others = {str(path.relative_to(a if path.is_relative_to(a) else b)) for path in found}
     return sorted(names[0] & names[1]), len(names[0] ^ names[1]), sorted(others - names[0] - names[1])
 
 
@@ -113,7 +114,13 @@ def write_study(
     seed: int,
     prompts: Mapping[str, str] | None = None,
 ) -> Study:
-    """Write page.html and key.json into the new folder `out`; `prompts` are shown, by file name."""
+    """Write page.html and key.json into the new folder `out`; `prompts` are shown, by file name.
+
+    Raises FileProblem for a video that cannot be read, or not without damage: raters would judge the damage.
+    """
+    for path in (folder / file for file in files for folder in (a, b)):
+        if damage := video.read(path, max_bytes=video.MAX_READ_BYTES).damage:
+            raise FileProblem(f"{path} is damaged ({damage}); make it again, or take it out of both folders")
     items = choose_items(files, checks, seed)
     media: dict[str, str] = {}  # by hash: a video that is shown twice is in the page once
     shown = []

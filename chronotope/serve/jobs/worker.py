@@ -310,10 +310,13 @@ class _Maker:
         from chronotope.safety.deliver import Delivery
 
         task, order, total = one.task, one.task.order, one.num_steps
+        steps = 0 if sampled is None else total
 
         def report(step: int) -> None:
+            nonlocal steps
+            steps = step + 1
             self._check(task)
-            self._connection.send(Answer("step", task.id, step + 1, total))
+            self._connection.send(Answer("step", task.id, steps, total))
 
         stream = self._generator.stream(one.plan, order.seed, report, self._watch(task), sampled)
         origin = {**stream.origin, **one.typed, "expand": order.expand}
@@ -323,7 +326,7 @@ class _Maker:
                 for frame in piece:
                     delivery.add(frame)
                 self._check(task)
-                self._connection.send(Answer("step", task.id, total, total))  # decoding goes on
+                self._connection.send(Answer("step", task.id, steps, total))  # decoding goes on, also between windows
             took = {part: round(seconds, 3) for part, seconds in stream.seconds.items()}
             delivery.finish({**origin, **stream.found(), "seconds": took})
         _remove_preview(task)

@@ -9,6 +9,8 @@ from typing import Any
 from chronotope.caption.words.grammar import IGNORED
 from chronotope.caption.words.lexicon import load_lexicon
 from chronotope.errors import FileProblem
+from chronotope.generate.stored.folders import weights_of
+from chronotope.sealed import read_sealed
 from chronotope.serve.limits import ModelFacts
 from chronotope.serve.texts import vocabulary
 from chronotope.storage import read_json
@@ -34,12 +36,16 @@ def known_words(folder: Path) -> frozenset[str]:
 
 @lru_cache(maxsize=4)
 def rates_of(folder: Path) -> dict[str, Any]:
-    """Return the success rates that were measured of a model, from `rates.json` in its folder; else none."""
+    """Return the success rates that were measured of a model, from `rates.json` in its folder; else none.
+
+    Rates of other weights, and those that were edited, are none.
+    """
     try:
-        found = read_json(folder / "rates.json")
+        found = read_sealed(folder / "rates.json", "take it from a copy")
+        about = found.get("about")
+        return found if isinstance(about, dict) and about.get("weights") == weights_of(folder) else {}
     except FileProblem:
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def chips(known: frozenset[str]) -> dict[str, list[str]]:
