@@ -32,6 +32,7 @@ from chronotope.geometry import Geometry
 from chronotope.jsonl import read_sealed_rows
 from chronotope.media import video
 from chronotope.safety.disclosure import layers_of
+from chronotope.safety.verify import sidecar_state
 from chronotope.sealed import unsealed
 from chronotope.storage import PARTS, STUDENT, read_json
 from chronotope.worlds.language import gerund
@@ -146,6 +147,9 @@ def _media(path: Path) -> dict[str, Any]:
     beside = video.sidecar(path)
     if is_our_record(beside) and (video.has_other_sidecar(path) or origin is None):
         facts["beside"] = f"{beside.name} is no record of this file, and is not used"
+    elif is_our_record(beside) and sidecar_state(path) == "wrong":
+        origin = video.read_tags(path)  # which hold the settings alone, and not what was found out while it was made
+        facts["beside"] = f"{beside.name} was changed since it was signed, and is not used; see chronotope verify"
     made = origin is not None and origin.get("generated_by_ai") is True
     return {**facts, **({"layers": layers_of(origin)} if origin and made else {}), "origin": origin}
 

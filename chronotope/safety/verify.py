@@ -24,7 +24,7 @@ from chronotope.safety.keys import is_signature, trusted_certificates, watermark
 from chronotope.safety.watermark import FALSE_POSITIVE_RATE, MOST_FRAMES, RELIABLE_SIDE, Detection, Detector
 from chronotope.storage import file_sha256
 
-__all__ = ["Verification", "verify"]
+__all__ = ["Verification", "sidecar_state", "verify"]
 
 MOST_SIDECAR = 2**24  # bytes
 MOST_DECODED = 1000  # frames at the beginning of a file in which the mark is looked for
@@ -69,6 +69,12 @@ def verify(path: Path, trust: Sequence[Path] = (), search: bool = True) -> Verif
     verdict, sure, reasons = _conclude(credentials, state, mark, bool(tags or document))
     origin = document if state == "signed" else credentials.origin or tags or document or None
     return Verification(str(path), verdict, sure, (*reasons, *unread), credentials, state, mark, origin)
+
+
+def sidecar_state(path: Path) -> SidecarState:
+    """Return whether the sidecar of a file is signed by a certificate of this installation, for exactly these bytes."""
+    document, text = _read_sidecar(path)
+    return _judge_sidecar(path, document, text, trusted_certificates())
 
 
 def _read_sidecar(path: Path) -> tuple[dict[str, Any], str]:
