@@ -70,6 +70,13 @@ def test_the_autoencoder_resumes_to_the_bit(run, clips, tmp_path):
     assert weights(target) == weights(run / "autoencoder")
 
 
+def test_a_few_clips_are_not_called_held_out(clips):
+    said = []
+    found = [clip for clip in find_clips(clips) if not validation.held_out(clip)]
+    pool, held, _ = validation.load_pools([found], AUTOENCODER.pool, 0, said.append)
+    assert any(f"none of {len(found)} clips" in one and "is trained on" in one for one in said) and pool and held
+
+
 def test_the_transformer_resumes_to_the_bit(run, tmp_path):
     target = tmp_path / "dit"
     calls = []

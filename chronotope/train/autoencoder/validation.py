@@ -33,12 +33,16 @@ def load_pools(
 ) -> tuple[PixelPool, PixelPool, tuple[LeftOut, ...]]:
     """Load the pools for training and validation, and name the clips that cannot be read.
 
-    A dataset too small to divide is used for both; where no held-out clip can be read, or none is as large as a shape
-    of the batches, validation uses the training clips, or the other shapes, which `say` is told. Raises FileProblem
+    A dataset too small to divide is used for both. Where no held-out clip can be read, or none is as large as a shape
+    of the batches, validation uses the training clips, or the other shapes. `say` is told of each. Raises FileProblem
     for a dataset without readable clips, UsageError where no training clip is as large as one of the shapes.
     """
     training = [[clip for clip in clips if not held_out(clip)] or list(clips) for clips in datasets]
     validation = [[clip for clip in clips if held_out(clip)] or list(clips[:1]) for clips in datasets]
+    for clips, kept in zip(training, validation, strict=True):
+        if kept[0] in clips:
+            few = f"none of {len(clips)} clips in {clips[0].path.parent}"
+            say(f"note: {few} is held out (one in forty is, by its name), so psnr is of a clip that is trained on")
     left_out: dict[str, LeftOut] = {}
 
     def leave_out(item: LeftOut) -> None:
