@@ -21,7 +21,7 @@ chronotope world stage --scope small --count 3500 --seed "1$seed" --out "$out/wo
 chronotope world stage --scope deeds --count 3200 --seed "2$seed" --out "$out/world/deeds"
 chronotope world stage --scope acts --count 600 --dissolves 0.05 --seed "3$seed" --out "$out/world/acts"
 chronotope world stage --scope small --count 6000 --pictures 1 --seed "4$seed" --out "$out/world/pictures"
-if [ -n "$before" ]; then chronotope world stage --scope solo --count 60000 --seed "6$seed" --out "$out/world/solo"; fi
+if [ -n "$before" ]; then chronotope world stage --scope close --count 60000 --seed "6$seed" --out "$out/world/close"; fi
 
 # 2. The first leg trains the autoencoder: encoder and decoder, then the decoder alone. Later legs take it as it is.
 if [ -z "$before" ]; then
@@ -66,7 +66,7 @@ if [ "$before" = "$out/start" ]; then
     settings+=(noise_levels.mean=0.8)
 else
     settings+=(noise_levels.mean=0.3 model.seam_width=96 model.seam_depth=4)
-    data=("$out"/latents/{solo=0.53,pictures=0.33,deeds=0.07,small=0.05,acts=0.02})
+    data=("$out"/latents/{close=0.53,pictures=0.33,deeds=0.07,small=0.05,acts=0.02})
     if ! grep -q '"seam_depth": 4' "$before/dit/model.json"; then
         if [ ! -e "$out/deeper/dit/model.json" ]; then
             python runs/grow.py refinement --model "$before" --seam-width 96 --seam-depth 4 --out "$out/deeper"

@@ -13,6 +13,7 @@ import torch
 
 from chronotope import checkpoint
 from chronotope.checkpoint import load_tensors
+from chronotope.cli.train.networks import adapter_config, dit_config
 from chronotope.config import override
 from chronotope.data.latents import fingerprint
 from chronotope.errors import UsageError
@@ -154,6 +155,18 @@ def test_a_step_that_is_not_finite_changes_nothing(data: Path, tmp_path: Path) -
     sum(each.sum() * torch.inf for each in state.model.parameters() if each.requires_grad).backward()  # type: ignore[union-attr]
     assert not state.optimizer_step(torch.tensor(1.0), 1.0, 1.0, "fp32")
     assert all(torch.equal(tensor, before[name]) for name, tensor in state.weights(state.model).items())
+
+
+def test_settings_of_another_kind_of_training_are_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """A rate of the optimizer of whole networks changes nothing of an adapter, and the other way round."""
+    settings = ("train.muon_rate=0.1", "train.adapter_rate=0.1", "student.substeps=3")
+    adapter_config(None, "small", 4, None, settings)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "not used: train.muon_rate; the rate of an adapter is" in said and "train.adapter_rate; this" not in said
+    dit_config("tiny", None, settings)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "not used: train.adapter_rate; this training is of no adapter" in said and "muon" not in said
+    assert "not used: student.substeps" in said
 
 
 def test_new_words_are_said(data: Path, tmp_path: Path) -> None:

@@ -74,8 +74,8 @@ def world() -> None:
     default="small",
     show_default=True,
     metavar="NAME",
-    help="shapes, small, solo (pictures of one thing), acts (two actions a clip), deeds (eat, hit, bounce, ...), "
-    "returns (out of sight and back), wide or full.",
+    help="shapes, small, solo and close (pictures of one thing), acts (two actions a clip), deeds (eat, hit, "
+    "bounce, ...), returns (out of sight and back), wide or full.",
 )
 @_split("train, heldout or combination (pairs never trained on).")
 @_size("the sizes of the scope")

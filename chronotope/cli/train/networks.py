@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -79,7 +79,21 @@ def dit_config(preset: str | None, seed: int | None, settings: Sequence[str], st
         say(said)
     else:
         raise UsageError("name the sizes and the recipe with --preset, or a model to start from with --from")
-    return checked_dit(with_settings(run, seed, settings))
+    run = checked_dit(with_settings(run, seed, settings))
+    for sentence in _without_effect(run, settings):
+        say(f"note: not used: {sentence}")
+    return run
+
+
+def _without_effect(run: DiTRun, settings: Sequence[str]) -> Iterator[str]:
+    """Say which settings change nothing of this training, because they are of an adapter, of a student, or of none."""
+    for name in sorted(names_of(settings)):
+        if run.adapter.rank and name in ("train.muon_rate", "train.adam_rate"):
+            yield f"{name}; the rate of an adapter is train.adapter_rate"
+        if not run.adapter.rank and name == "train.adapter_rate":
+            yield f"{name}; this training is of no adapter"
+        if not run.student.steps and name.startswith("student."):
+            yield f"{name}; this training is of no student, which student.steps makes it"
 
 
 def adapter_config(

@@ -83,6 +83,13 @@ _SMALL = Scope(
     smallest=0.42,
     largest=0.6,
 )
+_SOLO = dataclasses.replace(
+    _SMALL,
+    backdrops=("white", "black", "white", "black", *_OPEN_PLACES),
+    shape_share=0.15,
+    max_actors=1,
+    picture_share=1.0,
+)
 _SMALL_VIDEOS = dataclasses.replace(_SMALL, min_frames=12, picture_share=0.0)
 
 SCOPES: dict[str, Scope] = {
@@ -98,17 +105,10 @@ SCOPES: dict[str, Scope] = {
         moving_camera_share=0.0,
     ),
     "small": _SMALL,
-    # one actor alone, in a picture: its appearance at the least cost; as large in pixels as in `small`
-    "solo": dataclasses.replace(
-        _SMALL,
-        backdrops=("white", "black", "white", "black", *_OPEN_PLACES),
-        sizes=((48, 48),),
-        smallest=0.56,
-        largest=0.8,
-        shape_share=0.15,
-        max_actors=1,
-        picture_share=1.0,
-    ),
+    # one actor alone, in a picture: its appearance at the least cost
+    "solo": _SOLO,
+    # the same actors, as large in pixels, with less around them: fewer tokens
+    "close": dataclasses.replace(_SOLO, sizes=((48, 48),), smallest=0.56, largest=0.8),
     "acts": dataclasses.replace(_SMALL_VIDEOS, events=(*_BASIC_EVENTS, "leave"), acts=2),
     "deeds": dataclasses.replace(_SMALL_VIDEOS, events=(*_BASIC_EVENTS, *_ACTIONS)),
     "returns": dataclasses.replace(

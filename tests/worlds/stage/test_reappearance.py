@@ -25,6 +25,7 @@ RECORDED = {
     "shapes": "a9ea19b526dcfe7a",
     "small": "cbb4214ff4605ce9",
     "solo": "c486b4540045b328",
+    "close": "98c5fca8dc8b848a",
     "acts": "34a79745bbc2b9f7",
     "deeds": "a20e2f0486a4480a",
     "wide": "29f6d9e873e8674b",
