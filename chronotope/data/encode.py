@@ -43,6 +43,7 @@ from chronotope.data.notes import ClipNotes
 from chronotope.data.reading import ClipJob, EncodedPart, PartEncoder, actions_of_row
 from chronotope.data.recaptions import Recaptions
 from chronotope.data.rendered import (
+    changes_since_curation,
     changes_since_rendering,
     find_actions,
     find_environments,
@@ -144,7 +145,7 @@ def encode_dataset(
         "data_from_here": os.path.relpath(data.resolve(), out.resolve()),
         "worlds": find_worlds(data, note),
         "splits": find_splits(data),
-        **_curation(data),
+        **_curation(data, note),
     }
     schema = find_actions(data)
     if schema:
@@ -158,10 +159,16 @@ def encode_dataset(
         return _Update(writer, folder.clips, progress, strict).run(encoder, workers)
 
 
-def _curation(data: Path) -> dict[str, str]:
-    """Return the Merkle root of the clips of a curated dataset, by which a model tells what it was trained on."""
+def _curation(data: Path, note: Callable[[str], None]) -> dict[str, str]:
+    """Return the Merkle root of the clips of a curated dataset, by which a model tells what it was trained on.
+
+    A list that is not of these clips has none, which `note` is told.
+    """
     header = data / "curation.json"
     if not header.is_file():
+        return {}
+    if changes_since_curation(data):  # which were said
+        note(f"the latents name no Merkle root, since the list in {header} is not of these clips")
         return {}
     return {"curation": str(read_sealed(header, "run the same `chronotope curate` command again").get("merkle_root"))}
 

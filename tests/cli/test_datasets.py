@@ -343,6 +343,16 @@ def test_a_clip_is_taken_out_for_good(taught: Path, footage: Path, model: Path, 
     assert "3 removed" in again.stderr and not list((copy / "data").rglob("street_film*.mp4"))
 
 
+def test_latents_of_other_clips_than_those_of_the_list_name_no_root(taught: Path, model: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(taught / "data", tmp_path / "data"))
+    words = ("encode", data, "--model", model, "--max-side", "32", "--out")
+    assert run(*words, tmp_path / "a").exit_code == 0 and "curation" in read_header(tmp_path / "a")
+    (clip,) = sorted((data / "train").glob("*.mp4"))[:1]
+    video.write(clip, np.stack(scene(np.random.default_rng(7), 24)), 12)  # exchanged
+    assert "name no Merkle root" in run(*words, tmp_path / "b").stderr
+    assert "curation" not in read_header(tmp_path / "b")
+
+
 def test_what_a_run_has_seen_is_known_whatever_becomes_of_its_dataset(
     footage: Path, model: Path, tmp_path: Path
 ) -> None:
