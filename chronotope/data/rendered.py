@@ -277,6 +277,8 @@ def find_worlds(data: Path, note: Callable[[str], None] = lambda _: None) -> lis
     worlds = set[str]()
     for sentence in (*lost_descriptions(data), *changes_since_curation(data), *changes_since_import(data)):
         note(sentence)
+    if any((place / "ledger.jsonl").is_file() for place in (data, data.resolve().parent)):
+        note(f"{data}: the clips are those of an evaluation, by the ledger beside them, so they are {FOR_EVALUATION}")
     if around := split_of_curation(data):
         for sentence in meant_for_evaluation(data, [around]):
             note(sentence)

@@ -50,3 +50,11 @@ def test_clips_that_are_gone_are_said_where_a_video_is_compared(model: Path, tmp
     assert "missing clips" not in run(*words, tmp_path / "a.mp4").stderr
     next(clips.rglob("*.mp4")).unlink()
     assert "missing clips: 1" in run(*words, tmp_path / "b.mp4").stderr
+
+
+def test_videos_of_an_evaluation_are_named_where_they_are_encoded(model: Path, tmp_path: Path) -> None:
+    assert run("evaluate", "--layer", "truth", "--first", "2", "--out", tmp_path / "suite").exit_code == 0
+    for number, clip in enumerate(sorted((tmp_path / "suite/videos").glob("*.[mp][pn][4g]"))):
+        clip.with_suffix(".txt").write_text(f"a thing {number}")
+    said = run("encode", tmp_path / "suite/videos", "--model", model, "--out", tmp_path / "latents").stderr
+    assert "those of an evaluation" in said and "not for training" in said
