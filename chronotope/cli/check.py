@@ -99,7 +99,7 @@ def find_problems(path: Path) -> tuple[str, list[Finding]]:
             return "export for another benchmark", list(_audit_export(folder))
         if is_shards(folder):
             return "shards of a dataset", [
-                Finding(f"{name} is missing or changed", AGAIN) for name in lost_shards(folder)
+                Finding(f"{name} is missing or changed, or is of another export", AGAIN) for name in lost_shards(folder)
             ]
         if any((folder / name).is_dir() for name in PARTS):
             return "run", list(_audit_run(folder))

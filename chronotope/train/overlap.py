@@ -121,6 +121,11 @@ def overlaps(
                 f"note: {seen} of {len(rows)} clips in {folder} were trained on before, by the weights that this "
                 "training goes on with; their losses are not those of unseen clips"
             )
+    if heldout and gone:
+        sentences.append(
+            f"note: of the data that trained the weights before, {len(gone)} of {len(earlier)} folders of latents are "
+            "not at hand, so clips of these are not found among those that are held out"
+        )
     return sentences
 
 

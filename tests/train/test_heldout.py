@@ -142,5 +142,7 @@ def test_clips_that_trained_what_a_training_goes_on_with_are_named(
     assert before.replace("latents/old", "copy") in said("--from", "run", "--out", "third", "--heldout", "copy")
     assert before.replace("latents/old", "copy") in said("--autoencoder", model, "--out", "run", "--heldout", "copy")
     assert run("encode", "old", "--model", model, "--out", "parts", "--max-seconds", "0.5").exit_code == 0
+    unknown = "1 of 1 folders of latents are not at hand"
+    assert unknown in said("--from", "run", "--out", "fifth", "--heldout", "parts")
     shutil.copytree("copy", "latents/old")
     assert "clips in parts were trained on before" in said("--from", "run", "--out", "fourth", "--heldout", "parts")

@@ -47,13 +47,15 @@ def describe_shards(folder: Path) -> dict[str, Any]:
 
 
 def lost_shards(folder: Path) -> list[str]:
-    """Return the shards of an export that are missing, or are not as they were written."""
+    """Return the shards of an export that are missing, or are not as they were written, and those of another one."""
     shards = _document(folder)["shards"]
-    return [
+    others = {path.name for path in folder.glob("*.tar")} - {shard["file"] for shard in shards}
+    lost = [
         shard["file"]
         for shard in shards
         if not (folder / shard["file"]).is_file() or file_sha256(folder / shard["file"]) != shard["sha256"]
     ]
+    return [*lost, *sorted(others)]
 
 
 def _document(folder: Path) -> dict[str, Any]:

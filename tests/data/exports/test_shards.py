@@ -150,6 +150,8 @@ def test_a_lost_or_damaged_shard_is_written_again(curated: Path, tmp_path: Path)
     assert set(lost_shards(out)) == {first.name, second.name}
     assert export(curated, out).written == 2
     assert content(out) == before and not lost_shards(out)
+    (out / "train-000099.tar").write_bytes(second.read_bytes())  # of another export
+    assert lost_shards(out) == ["train-000099.tar"]
 
 
 class Stop(BaseException):
