@@ -58,7 +58,7 @@ fi
 [ "$before" = "$out/grown" ] && before="$out/start"
 
 # 4. The transformer, on all clips equally often. Later legs see pictures more often, have a deeper refinement, and see lower
-#    noise levels, at which details are decided. Compiled steps take 0.79 of the time, where there is a compiler.
+#    noise levels, at which details are decided. Compiled steps take less time (`chronotope bench --rows compiled`).
 settings=()
 data=("$out"/latents/*)
 if command -v g++ >/dev/null; then settings+=(train.compile=true); fi

@@ -24,6 +24,7 @@ from chronotope.data.clips import (
     split_of_curation,
 )
 from chronotope.errors import ChronotopeError, FileProblem, UsageError
+from chronotope.jsonl import read_jsonl
 from chronotope.manifest import CURATE_AGAIN, Source, identify, manifest_hash, read_curation, read_manifest, source_of
 from chronotope.sealed import unsealed
 from chronotope.storage import file_sha256
@@ -268,6 +269,15 @@ def without_actions(data: Path, schema: ActionSchema | None, rows: Sequence[Mapp
     return [f"{data}: {len(named)} of {len(files)} clips, such as {named[0]}, {told}"] if named else []
 
 
+def _judged(data: Path) -> list[str]:
+    """Return the files of a folder that the ledger of an evaluation names, which lies beside them or above."""
+    named = set[str]()
+    for place in (data, data.resolve().parent):
+        with contextlib.suppress(FileProblem):  # there is none, or it is damaged
+            named |= {str(row["file"]) for row in read_jsonl(place / "ledger.jsonl") if "file" in row}
+    return sorted(name for name in named if (data / name).is_file())
+
+
 def find_worlds(data: Path, note: Callable[[str], None] = lambda _: None) -> list[str]:
     """Name the simulators and scopes that rendered the clips below `data`, such as "stage small".
 
@@ -277,8 +287,9 @@ def find_worlds(data: Path, note: Callable[[str], None] = lambda _: None) -> lis
     worlds = set[str]()
     for sentence in (*lost_descriptions(data), *changes_since_curation(data), *changes_since_import(data)):
         note(sentence)
-    if any((place / "ledger.jsonl").is_file() for place in (data, data.resolve().parent)):
-        note(f"{data}: the clips are those of an evaluation, by the ledger beside them, so they are {FOR_EVALUATION}")
+    if judged := _judged(data):
+        first = f"such as {judged[0]}"
+        note(f"{data}: {len(judged)} clips are of an evaluation, by the ledger beside them, {first}: {FOR_EVALUATION}")
     if around := split_of_curation(data):
         for sentence in meant_for_evaluation(data, [around]):
             note(sentence)

@@ -9,7 +9,7 @@ import pytest
 
 from chronotope.evaluate.page.html import NAME, is_page_of, write_page
 from chronotope.evaluate.report import read_report
-from tests.cli.models import run, save_run
+from tests.cli.models import run, save_clips, save_run
 
 SAVED = Path(__file__).resolve().parents[1] / "evaluate" / "saved" / "stage"
 
@@ -57,4 +57,6 @@ def test_videos_of_an_evaluation_are_named_where_they_are_encoded(model: Path, t
     for number, clip in enumerate(sorted((tmp_path / "suite/videos").glob("*.[mp][pn][4g]"))):
         clip.with_suffix(".txt").write_text(f"a thing {number}")
     said = run("encode", tmp_path / "suite/videos", "--model", model, "--out", tmp_path / "latents").stderr
-    assert "those of an evaluation" in said and "not for training" in said
+    assert "2 clips are of an evaluation" in said and "not for training" in said
+    own = save_clips(tmp_path / "suite/mine")  # which only lie beside a ledger
+    assert "are of an evaluation" not in run("encode", own, "--model", model, "--out", tmp_path / "own").stderr

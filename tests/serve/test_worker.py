@@ -87,6 +87,14 @@ def frames(given: list[Task]) -> list[np.ndarray]:
     return [np.stack(list(video.stream(task.output))) for task in given]
 
 
+def test_progress_does_not_go_back_where_one_window_follows_another(generator: Generator, tmp_path: Path) -> None:
+    """Frames of a window are decoded before the next one is sampled, which is not yet the end of the steps."""
+    (task,) = tasks(tmp_path, num_frames=32)[:1]
+    line = done(generator, [task], Line())
+    steps = [answer.step for answer in line.of(task.id) if answer.kind == "step"]
+    assert steps == sorted(steps) and steps[-1] == line.of(task.id)[-2].total and len(set(steps)) > 3
+
+
 @pytest.fixture(scope="module")
 def alone(generator: Generator, tmp_path_factory: pytest.TempPathFactory) -> list[np.ndarray]:
     given = tasks(tmp_path_factory.mktemp("alone"))

@@ -74,9 +74,13 @@ def shared_files(a: Path, b: Path) -> tuple[list[str], int, list[str]]:
             f"{a} and {b} have no videos of the same name in common ({len(names[0])} and {len(names[1])} files of "
             f"{', '.join(KINDS)}); give the outputs of both systems for one prompt the same name"
         )
-    found = {path for folder in (a, b) for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES}
-    others = {str(path.relative_to(a if path.is_relative_to(a) else b)) for path in found}
-    return sorted(names[0] & names[1]), len(names[0] ^ names[1]), sorted(others - names[0] - names[1])
+    media = {
+        path.relative_to(folder).as_posix()
+        for folder in (a, b)
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES
+    }
+    return sorted(names[0] & names[1]), len(names[0] ^ names[1]), sorted(media - names[0] - names[1])
 
 
 def choose_items(files: Sequence[str], checks: int, seed: int) -> list[Item]:
@@ -119,8 +123,10 @@ def write_study(
     Raises FileProblem for a video that cannot be read, or not without damage: raters would judge the damage.
     """
     for path in (folder / file for file in files for folder in (a, b)):
-        if damage := video.read(path, max_bytes=video.MAX_READ_BYTES).damage:
-            raise FileProblem(f"{path} is damaged ({damage}); make it again, or take it out of both folders")
+        frames = video.stream(path)
+        if not sum(1 for _ in frames) or frames.damage:
+            problem = frames.damage or "it has no frames"
+            raise FileProblem(f"{path} is damaged ({problem}); make it again, or take it out of both folders")
     items = choose_items(files, checks, seed)
     media: dict[str, str] = {}  # by hash: a video that is shown twice is in the page once
     shown = []
